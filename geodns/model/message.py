@@ -1,0 +1,339 @@
+"""DNS messages as bytes: what must be read, and no more (RFC 1035, RFC 6891).
+
+A query is read whole, strictly. A response is scanned: where its TTLs stand, whether it
+is negative, which aliases and addresses its answer section holds. Record data is never
+decoded and encoded again, so that record types nobody has heard of yet pass through whole
+(RFC 3597). All offsets count octets from the start of the message; integers on the wire
+are big-endian.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from struct import error as _StructError
+
+from geodns.model.name import MAX_LABEL, MAX_WIRE, ROOT
+
+HEADER = Struct("!HHHHHH")
+_TAIL = Struct("!HHIH")
+_PAIR = Struct("!HH")
+
+QR, AA, TC, RD, RA, Z, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0040, 0x0020, 0x0010
+OPCODE_MASK = 0x7800
+
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
+BADVERS = 16
+
+A, NS, CNAME, SOA, AAAA, DNAME, OPT, RRSIG = 1, 2, 5, 6, 28, 39, 41, 46
+SVCB, HTTPS, IXFR, AXFR, ANY = 64, 65, 251, 252, 255
+IN, CH = 1, 3
+
+OPTION_ECS, OPTION_EDE = 8, 15
+
+
+class Dropped(Exception):  # noqa: N818 - it is an outcome, not an error
+    """The packet deserves no reply at all (responses, fragments of a header)."""
+
+
+class Malformed(Exception):  # noqa: N818
+    """The packet must be answered with an error code and nothing else can be done with it.
+
+    rcode: the code to answer with. question: the question section to echo, or None where it
+    could not be read. edns: whether the reply owes an OPT.
+    """
+
+    def __init__(self, rcode: int, question: bytes | None = None, *, edns: bool = False) -> None:
+        super().__init__(rcode)
+        self.rcode = rcode
+        self.question = question
+        self.edns = edns
+
+
+@dataclass(frozen=True, slots=True)
+class Edns:
+    """The OPT pseudo-record of a message (RFC 6891 section 6.1).
+
+    size: UDP payload size the sender can take, octets (as sent, 0 to 65535).
+    options: (code, data) in the order sent.
+    """
+
+    size: int
+    version: int
+    dnssec_ok: bool
+    options: tuple[tuple[int, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A well-formed query of one question.
+
+    name: the queried name in wire format, in the letter case it was sent in.
+    folded: the same in lower case: what is compared, cached and ruled on.
+    flags: the 16 flag bits of the header as sent.
+    """
+
+    id: int
+    flags: int
+    name: bytes
+    folded: bytes
+    qtype: int
+    qclass: int
+    edns: Edns | None
+
+    @property
+    def question(self) -> bytes:
+        """The question section as sent: name, type, class."""
+        return self.name + _PAIR.pack(self.qtype, self.qclass)
+
+    @property
+    def dnssec_ok(self) -> bool:
+        """The DO bit (RFC 3225)."""
+        return self.edns is not None and self.edns.dnssec_ok
+
+
+def read_query(packet: bytes) -> Query:
+    """Read a query. Raises Dropped or Malformed, and nothing else, whatever the octets.
+
+    Strict where a hostile peer could hide something: compression in the question, records
+    before the additional section, trailing octets and a second OPT are format errors. Other
+    records in the additional section (TSIG among them) are skipped.
+    """
+    if len(packet) < HEADER.size:
+        raise Dropped
+    ident, flags, qdcount, ancount, nscount, arcount = HEADER.unpack_from(packet)
+    if flags & QR:
+        raise Dropped
+    if flags & OPCODE_MASK:
+        raise Malformed(NOTIMP)
+    if qdcount != 1:
+        raise Malformed(FORMERR)
+    try:
+        at = _skip_plain_name(packet, HEADER.size)
+        name = packet[HEADER.size : at]
+        qtype, qclass = _PAIR.unpack_from(packet, at)
+        at += _PAIR.size
+    except (IndexError, ValueError, _StructError):
+        raise Malformed(FORMERR) from None
+    question = packet[HEADER.size : at]
+    edns: Edns | None = None
+    try:
+        for _ in range(ancount + nscount):
+            at = _skip_record(packet, at)
+        for _ in range(arcount):
+            start, at = at, _skip_record(packet, at)
+            if packet[start] != 0 or packet[start + 1 : start + 3] != b"\x00\x29":
+                continue
+            if edns is not None:
+                raise ValueError
+            edns = _read_opt(packet, start, at)
+    except (IndexError, ValueError, _StructError):
+        raise Malformed(FORMERR, question, edns=edns is not None) from None
+    if at != len(packet):
+        raise Malformed(FORMERR, question, edns=edns is not None)
+    query = Query(ident, flags, name, name.lower(), qtype, qclass, edns)
+    if (ancount or nscount) and qtype not in (AXFR, IXFR):
+        raise Malformed(FORMERR, question, edns=edns is not None)
+    if edns is not None and edns.version > 0:
+        raise Malformed(BADVERS, question, edns=True)
+    return query
+
+
+def _skip_plain_name(packet: bytes, at: int) -> int:
+    """Return the offset behind an uncompressed name; ValueError or IndexError if it is none."""
+    start = at
+    while (size := packet[at]) != 0:
+        if size > MAX_LABEL:
+            raise ValueError
+        at += 1 + size
+    at += 1
+    if at - start > MAX_WIRE:
+        raise ValueError
+    return at
+
+
+def _skip_name(packet: bytes, at: int) -> int:
+    """Return the offset behind a possibly compressed name (RFC 1035 section 4.1.4)."""
+    while (size := packet[at]) != 0:
+        if size >= 0xC0:
+            packet[at + 1]
+            return at + 2
+        if size > MAX_LABEL:
+            raise ValueError
+        at += 1 + size
+    return at + 1
+
+
+def _skip_record(packet: bytes, at: int) -> int:
+    at = _skip_name(packet, at)
+    length = _TAIL.unpack_from(packet, at)[3]
+    at += _TAIL.size + length
+    if at > len(packet):
+        raise ValueError
+    return at
+
+
+def _read_opt(packet: bytes, start: int, end: int) -> Edns:
+    _, size, ttl, _ = _TAIL.unpack_from(packet, start + 1)
+    at = start + 1 + _TAIL.size
+    options: list[tuple[int, bytes]] = []
+    while at < end:
+        code, length = _PAIR.unpack_from(packet, at)
+        at += _PAIR.size
+        if at + length > end:
+            raise ValueError
+        options.append((code, packet[at : at + length]))
+        at += length
+    return Edns(size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), tuple(options))
+
+
+def read_name(packet: bytes, at: int) -> bytes:
+    """Read a possibly compressed name to folded wire format.
+
+    Pointers may only point backwards, so that a loop cannot be built.
+    Raises ValueError or IndexError on anything else.
+    """
+    parts: list[bytes] = []
+    total = 1
+    limit = at
+    while (size := packet[at]) != 0:
+        if size >= 0xC0:
+            target = (size & 0x3F) << 8 | packet[at + 1]
+            if target >= limit:
+                raise ValueError
+            at = limit = target
+            continue
+        if size > MAX_LABEL:
+            raise ValueError
+        part = packet[at : at + 1 + size]
+        if len(part) != 1 + size:
+            raise ValueError
+        parts.append(part)
+        total += 1 + size
+        if total > MAX_WIRE:
+            raise ValueError
+        at += 1 + size
+    return b"".join(parts).lower() + ROOT
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What an upstream sent, scanned once.
+
+    packet: the message without its OPT record, ID set to 0, ARCOUNT adjusted; what stood
+    behind the OPT (additional data only) is left out, so that compression pointers hold.
+    flags: header flags; rcode: extended response code (RFC 6891 section 6.1.3).
+    question_end: offset of the first record. answer_end: offset behind the answer section.
+    ttl_offsets: offsets of all 32-bit TTL fields. lifetime: seconds the message may be
+    cached: the smallest TTL, for negative answers bounded by the SOA (RFC 2308 section 5);
+    0 where it must not be cached.
+    aliases: folded targets of CNAME and DNAME records of the answer section, in order.
+    addresses: 4 or 16 octets each, from A and AAAA records of the answer section.
+    records: (offset, type) of the answer section's records.
+    ede: EDE options (RFC 8914) that the upstream sent, as raw option data.
+    """
+
+    packet: bytes
+    flags: int
+    rcode: int
+    question_end: int
+    answer_end: int
+    ttl_offsets: tuple[int, ...]
+    lifetime: int
+    aliases: tuple[bytes, ...]
+    addresses: tuple[bytes, ...]
+    records: tuple[tuple[int, int], ...]
+    ede: tuple[bytes, ...] = ()
+
+
+def read_response(packet: bytes) -> Response:
+    """Scan an upstream's response. Raises ValueError if it is not a well-formed response."""
+    try:
+        return _scan(packet)
+    except (IndexError, _StructError):
+        raise ValueError("the response is cut or malformed") from None
+
+
+def _scan(packet: bytes) -> Response:
+    _, flags, qdcount, ancount, nscount, arcount = HEADER.unpack_from(packet)
+    if not flags & QR or qdcount != 1:
+        raise ValueError("not a response to one question")
+    question_end = at = _skip_plain_name(packet, HEADER.size) + _PAIR.size
+    if at > len(packet):
+        raise ValueError("the question is cut")
+    ttl_offsets: list[int] = []
+    aliases: list[bytes] = []
+    addresses: list[bytes] = []
+    records: list[tuple[int, int]] = []
+    ede: tuple[bytes, ...] = ()
+    rcode = flags & 0xF
+    lifetime: int | None = None
+    negative: int | None = None
+    answered = False
+    answer_end = at
+    keep = len(packet)
+    kept = 0
+    qtype = _PAIR.unpack_from(packet, question_end - _PAIR.size)[0]
+    for index in range(ancount + nscount + arcount):
+        start = at
+        fixed = _skip_name(packet, at)
+        rtype, _, ttl, length = _TAIL.unpack_from(packet, fixed)
+        data = fixed + _TAIL.size
+        at = data + length
+        if at > len(packet):
+            raise ValueError("a record is cut")
+        if rtype == OPT and index >= ancount + nscount:
+            if packet[start] != 0:
+                raise ValueError("the OPT record is not at the root")
+            edns = _read_opt(packet, start, at)
+            rcode |= (ttl >> 24) << 4
+            ede = tuple(value for code, value in edns.options if code == OPTION_EDE)
+            keep = start
+            break
+        kept += index >= ancount + nscount
+        ttl_offsets.append(fixed + 4)
+        if ttl > 0x7FFFFFFF:
+            ttl = 0
+        if index < ancount:
+            answer_end = at
+            records.append((start, rtype))
+            if rtype in (CNAME, DNAME):
+                aliases.append(read_name(packet, data))
+            elif rtype == A and length == 4 or rtype == AAAA and length == 16:
+                addresses.append(packet[data:at])
+            answered = answered or rtype == qtype or qtype == ANY
+        elif rtype == SOA and index < ancount + nscount:
+            if length < 22:
+                raise ValueError("an SOA record is cut")
+            minimum = int.from_bytes(packet[at - 4 : at], "big")
+            negative = min(ttl, minimum)
+        lifetime = ttl if lifetime is None else min(lifetime, ttl)
+    if rcode == NXDOMAIN or (rcode == NOERROR and not answered):
+        lifetime = 0 if negative is None or lifetime is None else min(lifetime, negative)
+    elif rcode != NOERROR or flags & TC:
+        lifetime = 0
+    head = HEADER.pack(0, flags, 1, ancount, nscount, kept)
+    return Response(
+        packet=head + packet[HEADER.size : min(keep, at)],
+        flags=flags,
+        rcode=rcode,
+        question_end=question_end,
+        answer_end=answer_end,
+        ttl_offsets=tuple(ttl_offsets),
+        lifetime=lifetime or 0,
+        aliases=tuple(aliases),
+        addresses=tuple(addresses),
+        records=tuple(records),
+        ede=ede,
+    )
+
+
+def option(code: int, data: bytes) -> bytes:
+    """Encode one EDNS option (RFC 6891 section 6.1.2)."""
+    return _PAIR.pack(code, len(data)) + data
+
+
+def opt_record(size: int, options: bytes = b"", *, dnssec_ok: bool = False, rcode: int = 0) -> bytes:
+    """Encode an OPT record: our UDP size in octets, encoded options, DO bit, extended rcode."""
+    ttl = (rcode >> 4) << 24 | (0x8000 if dnssec_ok else 0)
+    return ROOT + _TAIL.pack(OPT, size, ttl, len(options)) + options
