@@ -9,11 +9,12 @@ are big-endian.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as _StructError
 
-from geodns.model.name import MAX_LABEL, MAX_WIRE, ROOT
+from geodns.model.name import MAX_LABEL, MAX_WIRE, ROOT, ancestors
 
 HEADER = Struct("!HHHHHH")
 _TAIL = Struct("!HHIH")
@@ -227,7 +228,9 @@ class Response:
     ttl_offsets: offsets of all 32-bit TTL fields. lifetime: seconds the message may be
     cached: the smallest TTL, for negative answers bounded by the SOA (RFC 2308 section 5);
     0 where it must not be cached.
-    aliases: folded targets of CNAME and DNAME records of the answer section, in order.
+    aliases: folded names that the answer section leads to through CNAME and DNAME records, in
+    order: what a DNAME makes of the name above it (RFC 6672 section 2.2), and its bare target
+    where it is asked for itself. alias_ends: offset behind the record of each alias.
     addresses: 4 or 16 octets each, from A and AAAA records of the answer section.
     records: (offset, type) of the answer section's records.
     ede: EDE options (RFC 8914) that the upstream sent, as raw option data.
@@ -241,6 +244,7 @@ class Response:
     ttl_offsets: tuple[int, ...]
     lifetime: int
     aliases: tuple[bytes, ...]
+    alias_ends: tuple[int, ...]
     addresses: tuple[bytes, ...]
     records: tuple[tuple[int, int], ...]
     ede: tuple[bytes, ...] = ()
@@ -262,7 +266,7 @@ def _scan(packet: bytes) -> Response:
     if at > len(packet):
         raise ValueError("the question is cut")
     ttl_offsets: list[int] = []
-    aliases: list[bytes] = []
+    aliases: dict[bytes, int] = {}
     addresses: list[bytes] = []
     records: list[tuple[int, int]] = []
     ede: tuple[bytes, ...] = ()
@@ -297,8 +301,10 @@ def _scan(packet: bytes) -> Response:
         if index < ancount:
             answer_end = at
             records.append((start, rtype))
-            if rtype in (CNAME, DNAME):
-                aliases.append(read_name(packet, data))
+            if rtype == CNAME:
+                aliases[read_name(packet, data)] = at
+            elif rtype == DNAME:
+                aliases.setdefault(_substituted(packet, start, data, aliases), at)
             elif rtype == A and length == 4 or rtype == AAAA and length == 16:
                 addresses.append(packet[data:at])
             answered = answered or rtype == qtype or qtype == ANY
@@ -322,10 +328,21 @@ def _scan(packet: bytes) -> Response:
         ttl_offsets=tuple(ttl_offsets),
         lifetime=lifetime or 0,
         aliases=tuple(aliases),
+        alias_ends=tuple(aliases.values()),
         addresses=tuple(addresses),
         records=tuple(records),
         ede=ede,
     )
+
+
+def _substituted(packet: bytes, start: int, data: int, aliases: Iterable[bytes]) -> bytes:
+    """What a DNAME record makes of the name that led to it, or its target if none did."""
+    owner, target = read_name(packet, start), read_name(packet, data)
+    for name in reversed((read_name(packet, HEADER.size), *aliases)):
+        if len(name) > len(owner) and name.endswith(owner) and owner in ancestors(name):
+            made = name[: len(name) - len(owner)] + target
+            return made if len(made) <= MAX_WIRE else target
+    return target
 
 
 def option(code: int, data: bytes) -> bytes:

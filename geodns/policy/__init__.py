@@ -1,0 +1,1 @@
+"""From orders to a snapshot, and from a snapshot to rulings. No socket, no clock."""

@@ -1,0 +1,291 @@
+"""Orders and an instant in, the bytes of a snapshot out."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from zlib import crc32
+
+from geodns.model.name import ancestors
+from geodns.model.place import expand
+from geodns.orders.load import LoadedOrder
+from geodns.policy.snapshot import (
+    BELOW,
+    DOMAIN,
+    EXACT,
+    EXEMPT,
+    NEVER,
+    NO_ORDER,
+    OrderRecord,
+    Reach,
+    little_endian,
+    order_as_json,
+    pack_snapshot,
+    reach_as_json,
+)
+
+EDE_BLOCKED, EDE_CENSORED = 15, 16
+"""RFC 8914 sections 4.16 and 4.17: the operator's own policy, and an external order."""
+
+Progress = Callable[[int, int], None]
+
+
+def compile_snapshot(
+    orders: Sequence[LoadedOrder],
+    now: datetime,
+    never_block: Sequence[bytes] = (),
+    progress: Progress | None = None,
+) -> bytes:
+    """Compile the orders in force at ``now`` (an aware instant) to the bytes of a snapshot.
+
+    never_block: folded wire-format names that no order may block, with all below them.
+    progress: called with (names done, names in all). Orders are numbered by precedence: the
+    earlier ``effective`` first, then the id.
+    """
+    in_force = sorted(select_in_force(orders, now), key=lambda o: (o.effective, o.order.id))
+    reaches: dict[Reach, int] = {}
+    records = [_record(loaded, reaches) for loaded in in_force]
+    rules = _Rules()
+    names = _index_names(in_force, never_block, rules, progress)
+    sections = {
+        "orders": json.dumps(
+            {
+                "orders": [order_as_json(record) for record in records],
+                "reaches": [reach_as_json(reach) for reach in reaches],
+                "next_change": next_change(orders, now),
+                "names": len(names),
+                "networks": sum(len(loaded.networks) for loaded in in_force),
+            },
+            ensure_ascii=False,
+            sort_keys=True,
+        ).encode(),
+        **_name_sections(names),
+        **_network_sections(in_force, rules),
+    }
+    sections.update(rules.sections())
+    return pack_snapshot(sections)
+
+
+def select_in_force(orders: Iterable[LoadedOrder], now: datetime) -> list[LoadedOrder]:
+    """The orders that rule or record at ``now``: active or shadow, within their dates.
+
+    An active order in force takes the orders that it supersedes out of force.
+    """
+    candidates = [
+        loaded
+        for loaded in orders
+        if loaded.order.status in ("active", "shadow")
+        and loaded.effective <= now
+        and (loaded.expires is None or now < loaded.expires)
+    ]
+    superseded = {
+        order_id
+        for loaded in candidates
+        if loaded.order.status == "active"
+        for order_id in loaded.order.supersedes
+    }
+    return [loaded for loaded in candidates if loaded.order.id not in superseded]
+
+
+def next_change(orders: Iterable[LoadedOrder], now: datetime) -> float | None:
+    """The next instant (epoch seconds) at which another set of orders is in force, or None."""
+    instants = [
+        instant.timestamp()
+        for loaded in orders
+        if loaded.order.status in ("active", "shadow")
+        for instant in (loaded.effective, loaded.expires)
+        if instant is not None and instant > now
+    ]
+    return min(instants, default=None)
+
+
+def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
+    order = loaded.order
+    reach = Reach(
+        places=None if loaded.jurisdiction is None else _atoms(loaded.jurisdiction),
+        except_=_atoms(loaded.except_),
+        block_unknown=order.on_unknown == "block",
+        allow_stale=order.on_stale == "allow",
+    )
+    jurisdiction = "global" if loaded.jurisdiction is None else ", ".join(loaded.jurisdiction)
+    if loaded.except_:
+        jurisdiction += " except " + ", ".join(loaded.except_)
+    reference = order.authority.reference or ""
+    text = order.disclosure.text or " ".join(
+        part for part in (f"{order.title} ({order.authority.name}", reference) if part
+    ) + ")"
+    return OrderRecord(
+        id=order.id,
+        title=order.title,
+        shadow=order.status == "shadow",
+        authority=order.authority.name,
+        authority_kind=order.authority.kind,
+        reference=reference,
+        url=order.authority.url or "",
+        legal_basis=order.legal_basis or "",
+        jurisdiction=jurisdiction,
+        effective=loaded.effective.timestamp(),
+        expires=None if loaded.expires is None else loaded.expires.timestamp(),
+        reach=reaches.setdefault(reach, len(reaches)),
+        action=order.response.action,
+        ttl=order.response.ttl,
+        addresses=tuple(
+            ipaddress.ip_address(str(address)).packed for address in order.response.addresses
+        ),
+        ede=EDE_BLOCKED if order.authority.kind == "operator" else EDE_CENSORED,
+        text=f"{text} [{order.id}]",
+        edition=loaded.edition,
+        last_good=loaded.last_good,
+    )
+
+
+def _atoms(places: Iterable[str]) -> frozenset[str]:
+    return frozenset().union(*(expand(place) for place in places))
+
+
+class _Rules:
+    """Distinct item lists, numbered; rule 0 is the empty one."""
+
+    def __init__(self) -> None:
+        self._lists: list[tuple[int, ...]] = [()]
+        self._numbers: dict[tuple[int, ...], int] = {(): 0}
+        self._added: dict[tuple[int, int], int] = {}
+
+    def number(self, items: tuple[int, ...]) -> int:
+        found = self._numbers.get(items)
+        if found is None:
+            found = self._numbers[items] = len(self._lists)
+            self._lists.append(items)
+        return found
+
+    def add(self, rule: int, item: int) -> int:
+        """The rule that holds what ``rule`` holds, and ``item``."""
+        key = rule, item
+        found = self._added.get(key)
+        if found is None:
+            items = self._lists[rule]
+            found = rule if item in items else self.number((*items, item))
+            self._added[key] = found
+        return found
+
+    def sections(self) -> dict[str, bytes]:
+        starts = array("I", [0])
+        items = array("I")
+        for rule in self._lists:
+            items.extend(rule)
+            starts.append(len(items))
+        return {"ruleat": little_endian(starts), "items": little_endian(items)}
+
+
+def _index_names(
+    in_force: Sequence[LoadedOrder],
+    never_block: Sequence[bytes],
+    rules: _Rules,
+    progress: Progress | None,
+) -> dict[bytes, int]:
+    """Every name that an order or the operator names, with its rule."""
+    index: dict[bytes, int] = {}
+    total = sum(
+        len(loaded.domains) + len(loaded.exact) + len(loaded.below) for loaded in in_force
+    )
+    done = 0
+    for number, loaded in enumerate(in_force):
+        exempt = frozenset(loaded.exempt)
+        for kind, names in (
+            (EXACT, loaded.exact),
+            (DOMAIN, loaded.domains),
+            (BELOW, loaded.below),
+            (EXEMPT, loaded.exempt),
+        ):
+            item = number << 8 | kind
+            for name in names:
+                if exempt and kind != EXEMPT and not exempt.isdisjoint(ancestors(name)):
+                    continue
+                index[name] = rules.add(index.get(name, 0), item)
+        done += len(loaded.domains) + len(loaded.exact) + len(loaded.below)
+        if progress is not None:
+            progress(done, total)
+    for name in never_block:
+        index[name] = rules.add(index.get(name, 0), NO_ORDER << 8 | NEVER)
+    return index
+
+
+def _name_sections(index: dict[bytes, int]) -> dict[str, bytes]:
+    """Pack names and rules, grouped by the bucket of the name's CRC-32."""
+    size = 1
+    while size < len(index):
+        size *= 2
+    mask = size - 1
+    keyed = sorted((crc32(name) & mask, name, rule) for name, rule in index.items())
+    buckets = array("I", bytes(4 * (size + 1)))
+    name_at = array("I")
+    rule_of = array("I")
+    at = 0
+    for bucket, name, rule in keyed:
+        buckets[bucket + 1] += 1
+        name_at.append(at)
+        rule_of.append(rule)
+        at += len(name)
+    running = 0
+    for bucket, count in enumerate(buckets):
+        running += count
+        buckets[bucket] = running
+    return {
+        "buckets": little_endian(buckets),
+        "nameat": little_endian(name_at),
+        "rule": little_endian(rule_of),
+        "names": b"".join(name for _, name, _ in keyed),
+    }
+
+
+def _network_sections(in_force: Sequence[LoadedOrder], rules: _Rules) -> dict[str, bytes]:
+    nested: dict[int, dict[tuple[int, int], list[int]]] = {4: {}, 6: {}}
+    for number, loaded in enumerate(in_force):
+        for network in loaded.networks:
+            key = int(network.network_address), network.prefixlen
+            nested[network.version].setdefault(key, []).append(number << 8 | network.prefixlen)
+    starts4, rules4 = _segments(nested[4], 32, rules)
+    starts6, rules6 = _segments(nested[6], 128, rules)
+    return {
+        "net4": little_endian(array("I", starts4)),
+        "net4rule": little_endian(array("I", rules4)),
+        "net6high": little_endian(array("Q", [start >> 64 for start in starts6])),
+        "net6low": little_endian(array("Q", [start & 0xFFFFFFFFFFFFFFFF for start in starts6])),
+        "net6rule": little_endian(array("I", rules6)),
+    }
+
+
+def _segments(
+    nested: dict[tuple[int, int], list[int]], bits: int, rules: _Rules
+) -> tuple[list[int], list[int]]:
+    """Flatten nested networks to disjoint segments; a rule lists the longest prefix first."""
+    starts: list[int] = []
+    numbers: list[int] = []
+    open_: list[tuple[int, tuple[int, ...]]] = []
+
+    def mark(start: int, items: tuple[int, ...]) -> None:
+        if starts and starts[-1] == start:
+            numbers[-1] = rules.number(items)
+        else:
+            starts.append(start)
+            numbers.append(rules.number(items))
+
+    def close_until(start: int) -> None:
+        while open_ and open_[-1][0] <= start:
+            end, _ = open_.pop()
+            mark(end, open_[-1][1] if open_ else ())
+
+    for (start, length), items in sorted(nested.items()):
+        close_until(start)
+        covering = open_[-1][1] if open_ else ()
+        inside = (*items, *covering)
+        mark(start, inside)
+        open_.append((start + (1 << (bits - length)), inside))
+    close_until(1 << bits)
+    if starts and starts[-1] == 1 << bits:
+        starts.pop()
+        numbers.pop()
+    return starts, numbers

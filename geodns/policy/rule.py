@@ -1,0 +1,293 @@
+"""From a name and a scope class to a ruling: the one function of server and explain.
+
+Precedence (the order of law here): the queried name, then its aliases in order, then the
+addresses of the answer. Among the targets that reach one name, exact beats domain and
+longer beats shorter; then the earlier ``effective``, then the id. An order's own exemption
+of the queried name takes that order out for the whole query; the operator's emergency list
+takes all of them out. Shadow orders never win.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from geodns.model.name import to_text
+from geodns.model.ruling import Ground, Ruling, TargetKind
+from geodns.policy.scope import Scopes
+from geodns.policy.snapshot import (
+    BELOW,
+    DOMAIN,
+    EXACT,
+    EXEMPT,
+    NEVER,
+    OrderRecord,
+    Snapshot,
+)
+
+NameRules = Sequence[tuple[int, int]]
+_KINDS: dict[int, TargetKind] = {EXACT: "exact", DOMAIN: "domain", BELOW: "below"}
+_NONE: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What the orders name among the aliases and addresses of an answer, for every place.
+
+    It depends on the snapshot alone and on no client, so it may be kept beside a cached
+    answer; what it means for one client is ruled anew each time.
+    """
+
+    aliases: tuple[tuple[bytes, NameRules], ...]
+    addresses: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exemption:
+    """What the queried name is exempt from: some orders (by index), or all of them."""
+
+    orders: frozenset[int] = _NONE
+    never_block: bool = False
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Collects what a ruling leaves behind: grounds for people, indexes for counting."""
+
+    grounds: list[Ground]
+    shadows: set[int]
+
+
+class Rules:
+    """A snapshot and the scope classes of a place table: everything that decides a ruling."""
+
+    def __init__(self, snapshot: Snapshot, scopes: Scopes) -> None:
+        self.snapshot = snapshot
+        self.scopes = scopes
+        self._items: dict[int, list[tuple[int, int]]] = {}
+        self._won: dict[tuple[int, int, bool], int] = {}
+        self.has_shadow = any(order.shadow for order in snapshot.orders)
+
+    def rule_question(
+        self, name: bytes, scope_class: int, recorder: Recorder | None = None
+    ) -> tuple[Ruling, Exemption]:
+        """Rule on the queried name (folded wire format). The exemption goes to rule_answer."""
+        rules = self.snapshot.name_rules(name)
+        if not rules:
+            return _ALLOW, _NOT_EXEMPT
+        exemption = self._exemption(rules)
+        named = self._named(name, rules)
+        order, target = self._winner(name, rules, scope_class, exemption)
+        if recorder is not None:
+            self._record(recorder, name, rules, scope_class, exemption, order, None)
+        return Ruling(order, target, None, named), exemption
+
+    def names_in(self, aliases: Sequence[bytes], addresses: Sequence[bytes]) -> Named | None:
+        """Which aliases and addresses of an answer the orders name; None if they name none."""
+        found = tuple(
+            (alias, rules) for alias in aliases if (rules := self.snapshot.name_rules(alias))
+        )
+        hit = tuple(
+            (address, rule)
+            for address in addresses
+            if (rule := self.snapshot.address_rule(address))
+        )
+        return Named(found, hit) if found or hit else None
+
+    def rule_answer(
+        self,
+        named: Named,
+        scope_class: int,
+        exemption: Exemption,
+        recorder: Recorder | None = None,
+    ) -> Ruling:
+        """Rule on the aliases and addresses that names_in found, for one scope class."""
+        won = -1
+        target = b""
+        through: bytes | None = None
+        local = False
+        for alias, rules in named.aliases:
+            own = self._exemption(rules)
+            both = Exemption(exemption.orders | own.orders, exemption.never_block or own.never_block)
+            local = local or self._named(alias, rules)
+            order = -1
+            if won < 0:
+                order, found = self._winner(alias, rules, scope_class, both)
+                if order >= 0:
+                    won, target, through = order, found, alias
+            if recorder is not None:
+                self._record(recorder, alias, rules, scope_class, both, order, to_text(alias))
+        best: tuple[int, int] | None = None
+        for address, rule in named.addresses:
+            for order, length in self._items_of(rule):
+                local = local or self._is_local(order)
+                effect = self._effect(order, scope_class, exemption)
+                if effect == "blocks" and (best is None or (-length, order) < best):
+                    best = -length, order
+        if won < 0 and best is not None:
+            won = best[1]
+        if recorder is not None:
+            for address, rule in named.addresses:
+                self._record_address(recorder, address, rule, scope_class, exemption, won, through)
+        return Ruling(won, target, through, local)
+
+    def _items_of(self, rule: int) -> list[tuple[int, int]]:
+        items = self._items.get(rule)
+        if items is None:
+            items = self._items[rule] = self.snapshot.items(rule)
+        return items
+
+    def _exemption(self, rules: NameRules) -> Exemption:
+        orders: set[int] = set()
+        never = False
+        for _, rule in rules:
+            for order, kind in self._items_of(rule):
+                if kind == EXEMPT:
+                    orders.add(order)
+                elif kind == NEVER:
+                    never = True
+        return Exemption(frozenset(orders), never) if orders or never else _NOT_EXEMPT
+
+    def _is_local(self, order: int) -> bool:
+        record = self.snapshot.orders[order]
+        return not record.shadow and not self.snapshot.reaches[record.reach].everywhere
+
+    def _named(self, name: bytes, rules: NameRules) -> bool:
+        return any(
+            self._is_local(order)
+            for at, rule in rules
+            for order, kind in self._items_of(rule)
+            if _reaches_name(kind, at)
+        )
+
+    def _winner(
+        self, name: bytes, rules: NameRules, scope_class: int, exemption: Exemption
+    ) -> tuple[int, bytes]:
+        if exemption.never_block:
+            return -1, b""
+        for at, rule in rules:
+            order = self._winner_here(rule, scope_class, at == 0, exemption)
+            if order >= 0:
+                return order, name[at:]
+        return -1, b""
+
+    def _winner_here(
+        self, rule: int, scope_class: int, full: bool, exemption: Exemption
+    ) -> int:
+        key = rule, scope_class, full
+        if not exemption.orders and (known := self._won.get(key)) is not None:
+            return known
+        blocking = [
+            (kind != EXACT, order)
+            for order, kind in self._items_of(rule)
+            if _reaches_name(kind, 0 if full else 1)
+            and self._effect(order, scope_class, exemption) == "blocks"
+        ]
+        won = min(blocking)[1] if blocking else -1
+        if not exemption.orders:
+            self._won[key] = won
+        return won
+
+    def _effect(
+        self, order: int, scope_class: int, exemption: Exemption
+    ) -> Literal["blocks", "shadow", "exempt", "never_block", "elsewhere"]:
+        record = self.snapshot.orders[order]
+        if not self.scopes.applies(scope_class, record.reach):
+            return "elsewhere"
+        if order in exemption.orders:
+            return "exempt"
+        if exemption.never_block:
+            return "never_block"
+        return "shadow" if record.shadow else "blocks"
+
+    def _record(
+        self,
+        recorder: Recorder,
+        name: bytes,
+        rules: NameRules,
+        scope_class: int,
+        exemption: Exemption,
+        won: int,
+        via: str | None,
+    ) -> None:
+        for at, rule in rules:
+            for order, kind in sorted(self._items_of(rule), key=lambda i: (i[1] != EXACT, i[0])):
+                if not _reaches_name(kind, at):
+                    continue
+                target = to_text(name[at:])
+                self._ground(
+                    recorder, order, target, _KINDS[kind], scope_class, exemption, won, via
+                )
+
+    def _record_address(
+        self,
+        recorder: Recorder,
+        address: bytes,
+        rule: int,
+        scope_class: int,
+        exemption: Exemption,
+        won: int,
+        through: bytes | None,
+    ) -> None:
+        shown = ipaddress.ip_address(address)
+        for order, length in self._items_of(rule):
+            network = ipaddress.ip_network((shown, length), strict=False)
+            self._ground(
+                recorder,
+                order,
+                str(network),
+                "network",
+                scope_class,
+                exemption,
+                won if through is None else -1,
+                str(shown),
+            )
+
+    def _ground(
+        self,
+        recorder: Recorder,
+        order: int,
+        target: str,
+        kind: TargetKind,
+        scope_class: int,
+        exemption: Exemption,
+        won: int,
+        via: str | None,
+    ) -> None:
+        record = self.snapshot.orders[order]
+        effect = self._effect(order, scope_class, exemption)
+        if effect == "shadow":
+            recorder.shadows.add(order)
+        shown: Literal["blocks", "also", "shadow", "exempt", "never_block", "elsewhere"] = effect
+        if effect == "blocks" and (
+            order != won or any(g.effect == "blocks" for g in recorder.grounds)
+        ):
+            shown = "also"
+        ground = Ground(record.id, target, kind, shown, _reason(record, shown), via)
+        if ground not in recorder.grounds:
+            recorder.grounds.append(ground)
+
+
+def _reaches_name(kind: int, at: int) -> bool:
+    """Whether an item of this kind, found ``at`` octets into the name, reaches the name."""
+    if at == 0:
+        return kind in (EXACT, DOMAIN)
+    return kind in (DOMAIN, BELOW)
+
+
+def _reason(record: OrderRecord, effect: str) -> str:
+    where = record.jurisdiction
+    return {
+        "blocks": f"in force here ({where}); action {record.action}",
+        "also": f"in force here ({where}) too; an earlier ground won",
+        "shadow": f"in force here ({where}), but in shadow: recorded, not blocked",
+        "exempt": "the order itself exempts this name",
+        "never_block": "on the operator's never_block list",
+        "elsewhere": f"has force in {where} only, not at this location",
+    }[effect]
+
+
+_ALLOW = Ruling()
+_NOT_EXEMPT = Exemption()
