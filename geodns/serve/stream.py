@@ -1,0 +1,333 @@
+"""Queries over TCP (RFC 7766): two octets of length before each message, many a connection.
+
+Replies leave as they are ready, not in the order of the queries. A connection is never
+trusted to be kind: what it may keep busy, hold open or leave unread is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from geodns.serve.udp import Answers, Reply
+
+HEADER = 12
+LARGEST_QUERY = 16384
+"""Octets of a query at most; a connection that announces more is closed."""
+WRITE_HIGH = 128 << 10
+"""Octets of unsent replies at which a connection is not read any more."""
+
+BATCH = 64
+"""Replies given at once before other work gets its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Limits of one worker: connections in all and for each client address, seconds a
+    connection may be idle (or leave replies unread), queries outstanding on a connection."""
+
+    connections: int = 500
+    per_client: int = 50
+    idle: float = 10.0
+    pipeline: int = 100
+
+
+class StreamListener:
+    """Accepts connections on one or more bound TCP sockets, within limits.
+
+    ``limits`` may be replaced at any time. ``counters`` is written in place (``tcp_*``).
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answers: Answers,
+        counters: dict[str, int],
+        limits: StreamLimits,
+        on_internal: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        self.loop = loop
+        self.answers = answers
+        self.counters = counters
+        self.limits = limits
+        self.on_internal = on_internal
+        self.draining = False
+        self._servers: list[asyncio.AbstractServer] = []
+        self._connections: dict[StreamConnection, None] = {}
+        self._clients: dict[bytes, dict[StreamConnection, None]] = {}
+        for key in (
+            "tcp_connections",
+            "tcp_queries",
+            "tcp_replies",
+            "tcp_dropped",
+            "tcp_refused",
+            "tcp_displaced",
+            "tcp_cut",
+            "tcp_open",
+            "internal_errors",
+        ):
+            counters.setdefault(key, 0)
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept connections on a bound socket, from now on."""
+        server = await self.loop.create_server(
+            lambda: StreamConnection(self), sock=sock, backlog=1024
+        )
+        self._servers.append(server)
+
+    def stop(self) -> None:
+        """Accept nothing more and read no more queries; replies under way still leave."""
+        self.draining = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.finish()
+
+    @property
+    def outstanding(self) -> int:
+        """Connections that still owe a reply or still send one."""
+        return sum(connection.busy for connection in self._connections)
+
+    def close(self) -> None:
+        """Cut all connections."""
+        self.stop()
+        for connection in list(self._connections):
+            connection.cut()
+
+    def admit(self, connection: StreamConnection, peer: bytes) -> bool:
+        """Make room for a new connection, closing the oldest idle one if need be."""
+        self.counters["tcp_connections"] += 1
+        mine = self._clients.setdefault(peer, {})
+        full = len(mine) >= self.limits.per_client and not self._displace(mine)
+        if full or (
+            len(self._connections) >= self.limits.connections
+            and not self._displace(self._connections)
+        ):
+            if not mine:
+                del self._clients[peer]
+            self.counters["tcp_refused"] += 1
+            return False
+        self._clients.setdefault(peer, {})[connection] = None
+        self._connections[connection] = None
+        self.counters["tcp_open"] = len(self._connections)
+        return True
+
+    def _displace(self, among: dict[StreamConnection, None]) -> bool:
+        idle = [connection for connection in among if not connection.busy]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda connection: connection.since)
+        self.counters["tcp_displaced"] += 1
+        self.forget(oldest)
+        oldest.cut()
+        return True
+
+    def forget(self, connection: StreamConnection) -> None:
+        """Count a connection as gone."""
+        if self._connections.pop(connection, self) is self:
+            return
+        mine = self._clients.get(connection.peer)
+        if mine is not None:
+            mine.pop(connection, None)
+            if not mine:
+                del self._clients[connection.peer]
+        self.counters["tcp_open"] = len(self._connections)
+
+
+class StreamConnection(asyncio.Protocol):
+    """One TCP connection."""
+
+    def __init__(self, listener: StreamListener) -> None:
+        self._listener = listener
+        self._loop = listener.loop
+        self._counters = listener.counters
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._outstanding = 0
+        self._ended = False
+        self._clogged: float | None = None
+        self._reading = True
+        self._taking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.peer = b""
+        self.since = self._loop.time()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a reply is owed or still being sent."""
+        transport = self._transport
+        return self._outstanding > 0 or (
+            transport is not None and transport.get_write_buffer_size() > 0
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or refuse it where the limits are reached."""
+        self._transport = cast(asyncio.Transport, transport)
+        address: Any = transport.get_extra_info("peername")
+        if not address:
+            self._transport.abort()
+            return
+        host: str = address[0].partition("%")[0]
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.peer = socket.inet_pton(family, host)
+        if self._listener.draining or not self._listener.admit(self, self.peer):
+            self._transport.abort()
+            return
+        self._transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self.since = self._loop.time()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection; awaited replies come to nothing."""
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._listener.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take octets, in any pieces."""
+        if not self._ended:
+            self._buffer += data
+            self._take()
+
+    def eof_received(self) -> bool:
+        """The client sends no more; it still gets what it is owed (half-close)."""
+        self._ended = True
+        self._take()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly: ask nothing more of it until it has read."""
+        self._clogged = self._loop.time()
+        self._steer()
+
+    def resume_writing(self) -> None:
+        """The client has read: go on."""
+        self._clogged = None
+        self.since = self._loop.time()
+        self._take()
+
+    def finish(self) -> None:
+        """Read no more; close as soon as nothing is owed."""
+        self._ended = True
+        self._buffer.clear()
+        self._steer()
+
+    def cut(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take(self) -> None:
+        """Answer the whole messages that have arrived, as far as the limits allow."""
+        if self._transport is None or self._taking:
+            return
+        self._taking = True
+        ready: list[bytes] = []
+        buffer = self._buffer
+        at = 0
+        while self._clogged is None and self._outstanding < self._listener.limits.pipeline:
+            if len(buffer) - at < 2:
+                break
+            if len(ready) == BATCH:
+                self._loop.call_soon(self._take)
+                break
+            size = buffer[at] << 8 | buffer[at + 1]
+            if not HEADER <= size <= LARGEST_QUERY:
+                self._counters["tcp_cut"] += 1
+                self._ended = True
+                at = len(buffer)
+                break
+            if len(buffer) - at < 2 + size:
+                break
+            packet = bytes(buffer[at + 2 : at + 2 + size])
+            at += 2 + size
+            self._answer(packet, ready)
+        if at:
+            del buffer[:at]
+            self.since = self._loop.time()
+        if ready:
+            self._transport.write(b"".join(ready))
+        self._taking = False
+        self._steer()
+
+    def _answer(self, packet: bytes, ready: list[bytes]) -> None:
+        self._counters["tcp_queries"] += 1
+        try:
+            reply = self._listener.answers.answer(packet, self.peer, stream=True)
+        except Exception as error:
+            self._internal(error)
+            return
+        if reply is None:
+            self._counters["tcp_dropped"] += 1
+        elif isinstance(reply, bytes):
+            self._counters["tcp_replies"] += 1
+            ready.append(len(reply).to_bytes(2, "big") + reply)
+        else:
+            self._outstanding += 1
+            task = self._loop.create_task(self._later(reply))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _later(self, awaited: Awaitable[Reply]) -> None:
+        reply: Reply = None
+        try:
+            reply = await awaited
+        except Exception as error:
+            self._internal(error)
+        finally:
+            self._outstanding -= 1
+        self.since = self._loop.time()
+        if self._transport is None or reply is None:
+            self._counters["tcp_dropped"] += 1
+        else:
+            self._counters["tcp_replies"] += 1
+            self._transport.write(len(reply).to_bytes(2, "big") + reply)
+        self._take()
+
+    def _steer(self) -> None:
+        """Read on, stop reading, or close, as the state asks for."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._ended and self._outstanding == 0 and self._clogged is None and not self._whole():
+            transport.close()
+            return
+        full = self._outstanding >= self._listener.limits.pipeline
+        want = not (full or self._clogged is not None or len(self._buffer) > 2 * LARGEST_QUERY)
+        if want != self._reading and not self._ended:
+            self._reading = want
+            if want:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _whole(self) -> bool:
+        buffer = self._buffer
+        return len(buffer) >= 2 and len(buffer) - 2 >= buffer[0] << 8 | buffer[1]
+
+    def _watch(self) -> None:
+        """Close a connection that was idle, or left replies unread, for too long."""
+        transport = self._transport
+        if transport is None:
+            return
+        now = self._loop.time()
+        idle = self._listener.limits.idle
+        start = self.since if self._clogged is None else self._clogged
+        left = start + idle - now
+        if self._outstanding and self._clogged is None:
+            left = idle
+        if left <= 0:
+            self._counters["tcp_cut"] += self.busy
+            transport.abort() if self.busy else transport.close()
+            left = idle
+        self._timer = self._loop.call_later(max(left, 0.05), self._watch)
+
+    def _internal(self, error: BaseException) -> None:
+        self._counters["internal_errors"] += 1
+        if self._listener.on_internal is not None:
+            self._listener.on_internal(error)
