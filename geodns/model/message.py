@@ -10,15 +10,20 @@ are big-endian.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from struct import Struct
 from struct import error as _StructError
+from typing import NamedTuple
 
 from geodns.model.name import MAX_LABEL, MAX_WIRE, ROOT, ancestors
 
 HEADER = Struct("!HHHHHH")
 _TAIL = Struct("!HHIH")
 _PAIR = Struct("!HH")
+_ROOT_OPT = b"\x00\x00\x29"
+_MAX_HOPS = MAX_WIRE // 2
+_MAX_ALIASES = 64
+_SOA_LEAST = 22
+_FOREVER = 0x7FFFFFFF
 
 QR, AA, TC, RD, RA, Z, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0040, 0x0020, 0x0010
 OPCODE_MASK = 0x7800
@@ -33,11 +38,11 @@ IN, CH = 1, 3
 OPTION_ECS, OPTION_EDE = 8, 15
 
 
-class Dropped(Exception):  # noqa: N818 - it is an outcome, not an error
+class Dropped(Exception):
     """The packet deserves no reply at all (responses, fragments of a header)."""
 
 
-class Malformed(Exception):  # noqa: N818
+class Malformed(Exception):
     """The packet must be answered with an error code and nothing else can be done with it.
 
     rcode: the code to answer with. question: the question section to echo, or None where it
@@ -51,8 +56,9 @@ class Malformed(Exception):  # noqa: N818
         self.edns = edns
 
 
-@dataclass(frozen=True, slots=True)
-class Edns:
+# These three are NamedTuples and not frozen dataclasses: one of them at least is made for every
+# packet, and a frozen dataclass takes three times as long to make.
+class Edns(NamedTuple):
     """The OPT pseudo-record of a message (RFC 6891 section 6.1).
 
     size: UDP payload size the sender can take, octets (as sent, 0 to 65535).
@@ -65,8 +71,7 @@ class Edns:
     options: tuple[tuple[int, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     """A well-formed query of one question.
 
     name: the queried name in wire format, in the letter case it was sent in.
@@ -97,8 +102,9 @@ def read_query(packet: bytes) -> Query:
     """Read a query. Raises Dropped or Malformed, and nothing else, whatever the octets.
 
     Strict where a hostile peer could hide something: compression in the question, records
-    before the additional section, trailing octets and a second OPT are format errors. Other
-    records in the additional section (TSIG among them) are skipped.
+    before the additional section, trailing octets, a second OPT and an OPT that is not at the
+    root are format errors. Other records in the additional section (TSIG among them) are
+    skipped. An EDNS version above 0 is BADVERS whatever its options hold (RFC 6891 section 6.1.3).
     """
     if len(packet) < HEADER.size:
         raise Dropped
@@ -111,33 +117,49 @@ def read_query(packet: bytes) -> Query:
         raise Malformed(FORMERR)
     try:
         at = _skip_plain_name(packet, HEADER.size)
-        name = packet[HEADER.size : at]
         qtype, qclass = _PAIR.unpack_from(packet, at)
-        at += _PAIR.size
     except (IndexError, ValueError, _StructError):
         raise Malformed(FORMERR) from None
-    question = packet[HEADER.size : at]
+    name = packet[HEADER.size : at]
+    at += _PAIR.size
     edns: Edns | None = None
-    try:
-        for _ in range(ancount + nscount):
-            at = _skip_record(packet, at)
-        for _ in range(arcount):
-            start, at = at, _skip_record(packet, at)
-            if packet[start] != 0 or packet[start + 1 : start + 3] != b"\x00\x29":
-                continue
-            if edns is not None:
+    before = ancount + nscount
+    if before or arcount or at != len(packet):
+        opt = None
+        try:
+            opt = _find_opt(packet, at, before, arcount)
+            if before and qtype not in (AXFR, IXFR):
                 raise ValueError
-            edns = _read_opt(packet, start, at)
-    except (IndexError, ValueError, _StructError):
-        raise Malformed(FORMERR, question, edns=edns is not None) from None
+            if opt is not None:
+                edns = _read_opt(packet, opt)
+        except (IndexError, ValueError, _StructError):
+            raise Malformed(FORMERR, packet[HEADER.size : at], edns=opt is not None) from None
+        if edns is not None and edns.version > 0:
+            raise Malformed(BADVERS, packet[HEADER.size : at], edns=True)
+    return Query(ident, flags, name, name.lower(), qtype, qclass, edns)
+
+
+def _find_opt(packet: bytes, at: int, before: int, arcount: int) -> int | None:
+    """Return the offset of the OPT record, with all records from offset ``at`` on checked.
+
+    before: number of answer and authority records. Raises ValueError and what reading past the
+    end raises.
+    """
+    if arcount == 1 and not before and packet.startswith(_ROOT_OPT, at):
+        # Nearly every query ends here: one OPT that fills the rest of the packet.
+        if at + 11 + (packet[at + 9] << 8 | packet[at + 10]) != len(packet):
+            raise ValueError
+        return at
+    found: int | None = None
+    for index in range(before + arcount):
+        start, at = at, _skip_record(packet, at)
+        if packet.startswith(_ROOT_OPT, start) and found is None and index >= before:
+            found = start
+        elif _type_at(packet, start) == OPT:
+            raise ValueError
     if at != len(packet):
-        raise Malformed(FORMERR, question, edns=edns is not None)
-    query = Query(ident, flags, name, name.lower(), qtype, qclass, edns)
-    if (ancount or nscount) and qtype not in (AXFR, IXFR):
-        raise Malformed(FORMERR, question, edns=edns is not None)
-    if edns is not None and edns.version > 0:
-        raise Malformed(BADVERS, question, edns=True)
-    return query
+        raise ValueError
+    return found
 
 
 def _skip_plain_name(packet: bytes, at: int) -> int:
@@ -154,15 +176,25 @@ def _skip_plain_name(packet: bytes, at: int) -> int:
 
 
 def _skip_name(packet: bytes, at: int) -> int:
-    """Return the offset behind a possibly compressed name (RFC 1035 section 4.1.4)."""
+    """Return the offset behind a possibly compressed name (RFC 1035 section 4.1.4).
+
+    Where a pointer leads is not looked at.
+    """
+    start = at
     while (size := packet[at]) != 0:
         if size >= 0xC0:
             packet[at + 1]
             return at + 2
-        if size > MAX_LABEL:
+        if size > MAX_LABEL or at - start >= MAX_WIRE - 1:
             raise ValueError
         at += 1 + size
     return at + 1
+
+
+def _type_at(packet: bytes, start: int) -> int:
+    """Return the type of the record at ``start``."""
+    at = _skip_name(packet, start)
+    return packet[at] << 8 | packet[at + 1]
 
 
 def _skip_record(packet: bytes, at: int) -> int:
@@ -174,33 +206,40 @@ def _skip_record(packet: bytes, at: int) -> int:
     return at
 
 
-def _read_opt(packet: bytes, start: int, end: int) -> Edns:
-    _, size, ttl, _ = _TAIL.unpack_from(packet, start + 1)
+def _read_opt(packet: bytes, start: int) -> Edns:
+    """Read the OPT record at ``start``; of a version above 0 the options are not looked at."""
+    _, size, ttl, length = _TAIL.unpack_from(packet, start + 1)
     at = start + 1 + _TAIL.size
+    end = at + length
+    version = ttl >> 16 & 0xFF
+    if not length or version:
+        return Edns(size, version, bool(ttl & 0x8000))
     options: list[tuple[int, bytes]] = []
     while at < end:
         code, length = _PAIR.unpack_from(packet, at)
-        at += _PAIR.size
-        if at + length > end:
+        at += _PAIR.size + length
+        if at > end:
             raise ValueError
-        options.append((code, packet[at : at + length]))
-        at += length
-    return Edns(size, ttl >> 16 & 0xFF, bool(ttl & 0x8000), tuple(options))
+        options.append((code, packet[at - length : at]))
+    return Edns(size, version, bool(ttl & 0x8000), tuple(options))
 
 
 def read_name(packet: bytes, at: int) -> bytes:
     """Read a possibly compressed name to folded wire format.
 
-    Pointers may only point backwards, so that a loop cannot be built.
+    Pointers may only point backwards and behind the header, so that a loop cannot be built, and
+    no more than a name can have labels are followed, so that a chain of them costs nothing.
     Raises ValueError or IndexError on anything else.
     """
     parts: list[bytes] = []
     total = 1
     limit = at
+    hops = 0
     while (size := packet[at]) != 0:
         if size >= 0xC0:
             target = (size & 0x3F) << 8 | packet[at + 1]
-            if target >= limit:
+            hops += 1
+            if not HEADER.size <= target < limit or hops > _MAX_HOPS:
                 raise ValueError
             at = limit = target
             continue
@@ -217,8 +256,7 @@ def read_name(packet: bytes, at: int) -> bytes:
     return b"".join(parts).lower() + ROOT
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """What an upstream sent, scanned once.
 
     packet: the message without its OPT record, ID set to 0, ARCOUNT adjusted; what stood
@@ -260,73 +298,77 @@ def read_response(packet: bytes) -> Response:
 
 def _scan(packet: bytes) -> Response:
     _, flags, qdcount, ancount, nscount, arcount = HEADER.unpack_from(packet)
-    if not flags & QR or qdcount != 1:
+    if not flags & QR or flags & OPCODE_MASK or qdcount != 1:
         raise ValueError("not a response to one question")
-    question_end = at = _skip_plain_name(packet, HEADER.size) + _PAIR.size
-    if at > len(packet):
-        raise ValueError("the question is cut")
+    at = _skip_plain_name(packet, HEADER.size)
+    qtype = _PAIR.unpack_from(packet, at)[0]
+    question_end = answer_end = at = at + _PAIR.size
     ttl_offsets: list[int] = []
     aliases: dict[bytes, int] = {}
     addresses: list[bytes] = []
     records: list[tuple[int, int]] = []
     ede: tuple[bytes, ...] = ()
     rcode = flags & 0xF
-    lifetime: int | None = None
-    negative: int | None = None
+    lifetime = _FOREVER
+    minimum = 0
     answered = False
-    answer_end = at
-    keep = len(packet)
+    before = ancount + nscount
     kept = 0
-    qtype = _PAIR.unpack_from(packet, question_end - _PAIR.size)[0]
-    for index in range(ancount + nscount + arcount):
+    for index in range(before + arcount):
         start = at
-        fixed = _skip_name(packet, at)
-        rtype, _, ttl, length = _TAIL.unpack_from(packet, fixed)
-        data = fixed + _TAIL.size
-        at = data + length
-        if at > len(packet):
+        at = at + 2 if packet[at] >= 0xC0 else _skip_name(packet, at)
+        rtype, _, ttl, length = _TAIL.unpack_from(packet, at)
+        data = at + _TAIL.size
+        end = data + length
+        if end > len(packet):
             raise ValueError("a record is cut")
-        if rtype == OPT and index >= ancount + nscount:
-            if packet[start] != 0:
-                raise ValueError("the OPT record is not at the root")
-            edns = _read_opt(packet, start, at)
-            rcode |= (ttl >> 24) << 4
-            ede = tuple(value for code, value in edns.options if code == OPTION_EDE)
-            keep = start
+        if rtype == OPT:
+            if packet[start] != 0 or index < before:
+                raise ValueError("the OPT record is in the wrong place")
+            rcode |= ttl >> 24 << 4
+            if length:
+                options = _read_opt(packet, start).options
+                ede = tuple(value for code, value in options if code == OPTION_EDE)
+            at = start
             break
-        kept += index >= ancount + nscount
-        ttl_offsets.append(fixed + 4)
-        if ttl > 0x7FFFFFFF:
-            ttl = 0
+        ttl_offsets.append(at + 4)
+        at = end
+        # RFC 2181 section 8: a TTL with the top bit set is zero.
+        if ttl < lifetime or ttl > _FOREVER:
+            lifetime = ttl if ttl <= _FOREVER else 0
         if index < ancount:
-            answer_end = at
+            answer_end = end
             records.append((start, rtype))
-            if rtype == CNAME:
-                aliases[read_name(packet, data)] = at
-            elif rtype == DNAME:
-                aliases.setdefault(_substituted(packet, start, data, aliases), at)
-            elif rtype == A and length == 4 or rtype == AAAA and length == 16:
-                addresses.append(packet[data:at])
             answered = answered or rtype == qtype or qtype == ANY
-        elif rtype == SOA and index < ancount + nscount:
-            if length < 22:
+            if rtype == A and length == 4 or rtype == AAAA and length == 16:
+                addresses.append(packet[data:end])
+            elif rtype in (CNAME, DNAME):
+                if _skip_name(packet, data) != end:
+                    raise ValueError("an alias does not fill its record")
+                if rtype == CNAME:
+                    aliases[read_name(packet, data)] = end
+                else:
+                    aliases.setdefault(_substituted(packet, start, data, aliases), end)
+                if len(aliases) > _MAX_ALIASES:
+                    raise ValueError("too many aliases")
+        elif index >= before:
+            kept += 1
+        elif rtype == SOA:
+            if length < _SOA_LEAST:
                 raise ValueError("an SOA record is cut")
-            minimum = int.from_bytes(packet[at - 4 : at], "big")
-            negative = min(ttl, minimum)
-        lifetime = ttl if lifetime is None else min(lifetime, ttl)
-    if rcode == NXDOMAIN or (rcode == NOERROR and not answered):
-        lifetime = 0 if negative is None or lifetime is None else min(lifetime, negative)
-    elif rcode != NOERROR or flags & TC:
+            minimum = int.from_bytes(packet[end - 4 : end], "big")
+    if flags & TC or rcode not in (NOERROR, NXDOMAIN):
         lifetime = 0
-    head = HEADER.pack(0, flags, 1, ancount, nscount, kept)
+    elif rcode == NXDOMAIN or not answered:
+        lifetime = min(lifetime, minimum)
     return Response(
-        packet=head + packet[HEADER.size : min(keep, at)],
+        packet=HEADER.pack(0, flags, 1, ancount, nscount, kept) + packet[HEADER.size : at],
         flags=flags,
         rcode=rcode,
         question_end=question_end,
         answer_end=answer_end,
         ttl_offsets=tuple(ttl_offsets),
-        lifetime=lifetime or 0,
+        lifetime=lifetime,
         aliases=tuple(aliases),
         alias_ends=tuple(aliases.values()),
         addresses=tuple(addresses),
@@ -350,7 +392,9 @@ def option(code: int, data: bytes) -> bytes:
     return _PAIR.pack(code, len(data)) + data
 
 
-def opt_record(size: int, options: bytes = b"", *, dnssec_ok: bool = False, rcode: int = 0) -> bytes:
+def opt_record(
+    size: int, options: bytes = b"", *, dnssec_ok: bool = False, rcode: int = 0
+) -> bytes:
     """Encode an OPT record: our UDP size in octets, encoded options, DO bit, extended rcode."""
     ttl = (rcode >> 4) << 24 | (0x8000 if dnssec_ok else 0)
     return ROOT + _TAIL.pack(OPT, size, ttl, len(options)) + options
