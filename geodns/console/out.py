@@ -71,9 +71,7 @@ def plain_table(
     widths = [max(width(row[at]) for row in every) for at in range(len(columns))]
     lines = [title] if title else []
     for row in every:
-        padded = [
-            cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)
-        ]
+        padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)]
         lines.append("  ".join(padded).rstrip())
     return lines
 

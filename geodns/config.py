@@ -1,0 +1,126 @@
+"""Reading geodns.toml: the whole file, and all its faults at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from geodns.errors import Fault, SettingsError
+from geodns.model.tomllines import find_line, read_lines
+from geodns.settings import Section, Settings, default_databases, default_directories
+
+__all__ = ["FILE_NAME", "Settings", "load_settings", "parse_settings"]
+
+FILE_NAME = "geodns.toml"
+# Keys and sections that are foreseen and not built yet. Their empty forms mean what
+# happens anyway, so those are no faults.
+NOT_BUILT = (
+    ("tls",),
+    ("ledger",),
+    ("metrics",),
+    ("feeds",),
+    ("cache", "serve_stale"),
+    ("trust", "proxy"),
+    ("trust", "forwarded"),
+)
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read the settings: of ``path`` (``-c``), else of ./geodns.toml, else the defaults.
+
+    Relative paths inside are relative to the file. Raises SettingsError with all faults.
+    """
+    if path is None and not Path(FILE_NAME).is_file():
+        return Settings()
+    chosen = path or Path(FILE_NAME)
+    try:
+        text = chosen.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SettingsError([Fault("there is no such settings file", str(chosen))]) from None
+    except OSError as error:
+        raise SettingsError([Fault(f"cannot be read: {error.strerror}", str(chosen))]) from None
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 text (octet {error.start})"
+        raise SettingsError([Fault(message, str(chosen))]) from None
+    return parse_settings(text, chosen)
+
+
+def parse_settings(text: str, path: Path) -> Settings:
+    """Read the text of a settings file that is (or would be) at ``path``."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.search(r"\s*\(at line (\d+), column \d+\)", str(error))
+        message = str(error) if match is None else str(error).replace(match[0], "")
+        raise SettingsError(
+            [Fault(f"is not TOML: {message}", str(path), int(match[1]) if match else None)]
+        ) from None
+    base = path.resolve().parent
+    faults: list[tuple[tuple[str | int, ...], str]] = [
+        (keys, f"{'.'.join(keys)} is not built yet; take it out")
+        for keys in NOT_BUILT
+        if _take(document, keys)
+    ]
+    _fill(document, "geoip", "databases", default_databases(base))
+    _fill(document, "orders", "directories", default_directories(base))
+    settings = None
+    try:
+        settings = Settings.model_validate(document, context={"base": base})
+    except ValidationError as error:
+        faults += [(tuple(detail["loc"]), _explain(dict(detail))) for detail in error.errors()]
+    if settings is None or faults:
+        lines = read_lines(text)
+        raise SettingsError(
+            Fault(message, str(path), find_line(lines, keys), ".".join(map(str, keys)) or None)
+            for keys, message in sorted(faults, key=lambda fault: find_line(lines, fault[0]) or 0)
+        )
+    settings._path = path.resolve()
+    return settings
+
+
+def _take(document: dict[str, Any], keys: tuple[str, ...]) -> bool:
+    """Remove a key and say whether it asked for anything."""
+    inner: object = document
+    for key in keys[:-1]:
+        inner = inner.get(key) if isinstance(inner, dict) else None
+    return isinstance(inner, dict) and bool(inner.pop(keys[-1], None))
+
+
+def _fill(document: dict[str, Any], section: str, key: str, value: object) -> None:
+    inner = document.setdefault(section, {})
+    if isinstance(inner, dict):
+        inner.setdefault(key, value)
+
+
+def _explain(detail: Mapping[str, Any]) -> str:
+    kind: str = detail["type"]
+    value = detail["input"]
+    if kind == "extra_forbidden":
+        *where, key = (str(part) for part in detail["loc"])
+        known = _known(where)
+        near = get_close_matches(key, known, n=1)
+        what = "key" if where else "section"
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        return f"unknown {what} {key!r}; {hint}"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    if kind in ("model_type", "model_attributes_type"):
+        return f"must be a section ([{detail['loc'][0]}]), not {value!r}"
+    if kind == "tuple_type":
+        return f"must be a list, not {value!r}"
+    return f"{message.replace('input should', 'must')}, not {value!r}"
+
+
+def _known(where: list[str]) -> list[str]:
+    if not where:
+        return list(Settings.model_fields)
+    section = Settings.model_fields[where[0]].annotation
+    assert isinstance(section, type) and issubclass(section, Section)
+    return list(section.model_fields)

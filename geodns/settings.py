@@ -1,0 +1,290 @@
+"""The operator's settings as models: every key, its default, its bounds and its meaning.
+
+Only the parent and the commands import this module; workers get the settings as JSON
+(``settings.model_dump(mode="json")``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationInfo,
+    model_validator,
+)
+
+from geodns import shipped
+from geodns.model import name
+from geodns.model.endpoint import join_endpoint, parse_endpoint, parse_network
+
+DEFAULT_CLIENTS = (
+    "127.0.0.0/8",
+    "::1/128",
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "fc00::/7",
+    "fe80::/10",
+)
+_UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def _base(info: ValidationInfo) -> Path:
+    return info.context["base"] if info.context else Path.cwd()
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str | Path) or not str(value):
+        return value
+    return (_base(info) / Path(value).expanduser()).resolve()
+
+
+def _listen(text: str) -> str:
+    return join_endpoint(*parse_endpoint(text, None))
+
+
+def _distinct(listen: tuple[str, ...]) -> tuple[str, ...]:
+    if not listen:
+        raise ValueError("must not be empty")
+    # Port 0 is any free port, so it may stand more than once.
+    fixed = [text for text in listen if not text.endswith(":0")]
+    for text in fixed:
+        if fixed.count(text) > 1:
+            raise ValueError(f"has {text!r} twice")
+    return listen
+
+
+def _upstream(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if separator:
+        if scheme in ("tls", "https", "quic"):
+            raise ValueError(f"{text!r}: encrypted upstreams ({scheme}://) are not built yet")
+        raise ValueError(f"{text!r} has the unknown scheme {scheme!r}; write ADDRESS:PORT")
+    host, port = parse_endpoint(text, 53)
+    if port == 0:
+        raise ValueError(f"{text!r} has the port 0, where nobody can be asked")
+    return join_endpoint(host, port)
+
+
+def _octets(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+)\s*(KiB|MiB|GiB|)", value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no size; write octets (67108864) or 64MiB, 512KiB, 1GiB")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _name(text: str) -> str:
+    name.parse(text)
+    return text
+
+
+def _identity(text: str) -> str:
+    if len(text.encode()) > 255:
+        raise ValueError("is over 255 octets long, which no TXT string holds")
+    return text
+
+
+AbsolutePath = Annotated[Path, BeforeValidator(_path)]
+Network = Annotated[StrictStr, AfterValidator(parse_network)]
+Listen = Annotated[StrictStr, AfterValidator(_listen)]
+UpstreamServer = Annotated[StrictStr, AfterValidator(_upstream)]
+Octets = Annotated[StrictInt, BeforeValidator(_octets), Field(ge=0, le=1 << 40)]
+DomainName = Annotated[StrictStr, AfterValidator(_name)]
+Text = Annotated[StrictStr, AfterValidator(_identity)]
+Seconds = Annotated[StrictFloat, Field(ge=0.01, le=3600)]
+
+
+class Section(BaseModel):
+    """A section of the settings: immutable, unknown keys are faults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+
+def default_state() -> Path:
+    """Where state is kept unless set: systemd's directory, else the user's XDG state folder."""
+    if systemd := os.environ.get("STATE_DIRECTORY"):
+        return Path(systemd.split(":")[0])
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "geodns"
+
+
+def default_databases(base: Path | None = None) -> tuple[Path, ...]:
+    """``data/*.mmdb`` below ``base`` (the current folder), else the database that ships."""
+    local = (base or Path.cwd()) / "data"
+    folder = local if any(local.glob("*.mmdb")) else shipped.data()
+    return tuple(sorted(path.resolve() for path in folder.glob("*.mmdb")))
+
+
+def default_directories(base: Path | None = None) -> tuple[Path, ...]:
+    """``orders`` below ``base`` (the current folder), else the orders that ship."""
+    local = (base or Path.cwd()) / "orders"
+    return ((local if local.is_dir() else shipped.orders()).resolve(),)
+
+
+class Server(Section):
+    """What is listened on, by how many workers, for whom."""
+
+    listen: Annotated[tuple[Listen, ...], AfterValidator(_distinct)] = Field(
+        ("127.0.0.1:5053",),
+        description="Addresses with ports, for UDP and TCP. IPv6 in brackets: `[::1]:53`.",
+    )
+    workers: StrictInt = Field(
+        0, ge=0, le=256, description="Worker processes; 0 means one for each core."
+    )
+    state: AbsolutePath = Field(
+        default_factory=default_state,
+        description="Folder for snapshots, place tables, last good editions and the control "
+        "socket. Default: `$STATE_DIRECTORY` (systemd), else `$XDG_STATE_HOME/geodns`, "
+        "else `~/.local/state/geodns`.",
+    )
+    clients: tuple[Network, ...] = Field(
+        DEFAULT_CLIENTS,
+        description="Who may ask: addresses or CIDR blocks, matched against the socket's peer. "
+        "Peers in `[trust]` always may; all others get REFUSED with EDE 18 (Prohibited).",
+    )
+    version: Text | None = Field(
+        None, description="Answer to `version.bind` CH TXT; unset: REFUSED."
+    )
+    identity: Text | None = Field(None, description="Answer to `id.server` CH TXT; unset: REFUSED.")
+
+
+class Upstream(Section):
+    """Who is asked for what the cache does not hold."""
+
+    servers: tuple[UpstreamServer, ...] = Field(
+        (),
+        description="Resolvers to forward to, in order of preference: `ADDRESS` (port 53) or "
+        "`ADDRESS:PORT`. `geodns serve` needs at least one.",
+    )
+    timeout: Seconds = Field(2.0, description="Seconds to wait for one reply of one server.")
+    attempts: StrictInt = Field(
+        2, ge=1, le=10, description="How many times all servers are tried before SERVFAIL."
+    )
+
+
+class Cache(Section):
+    """What upstreams said, kept once for all places."""
+
+    size: Octets = Field(
+        64 << 20,
+        description="Upper bound of a worker's cache, in octets or as `64MiB`; 0 keeps nothing.",
+    )
+    min_ttl: StrictInt = Field(
+        0, ge=0, le=3600, description="Seconds that an answer is kept at the least."
+    )
+    max_ttl: StrictInt = Field(
+        86400, ge=1, le=604800, description="Seconds that an answer is kept at the most."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min_ttl > self.max_ttl:
+            raise ValueError(f"min_ttl ({self.min_ttl}) is above max_ttl ({self.max_ttl})")
+        return self
+
+
+class Geoip(Section):
+    """Where clients are looked up."""
+
+    databases: tuple[AbsolutePath, ...] = Field(
+        default_factory=default_databases,
+        description="MMDB files (country, city, ASN); each field of a location comes from the "
+        "first that has it. Default: `data/*.mmdb` beside the settings file, else the database "
+        "that ships.",
+    )
+    geofeeds: tuple[AbsolutePath, ...] = Field(
+        (),
+        description="RFC 8805 files (`prefix,country,region,city,postal`) that win over the "
+        "databases; private prefixes are welcome.",
+    )
+    max_age_days: StrictInt | None = Field(
+        None,
+        ge=1,
+        description="Past this age of a database each order's `on_stale` applies. Unset: the age "
+        "is shown, and warned of past 30 days.",
+    )
+
+
+class Trust(Section):
+    """Whose word about a client's address is taken."""
+
+    ecs: tuple[Network, ...] = Field(
+        (),
+        description="Peers whose EDNS Client Subnet (RFC 7871) moves the client's place: "
+        "addresses or CIDR blocks. From all others it is ignored.",
+    )
+
+
+class Orders(Section):
+    """Which orders are in force here."""
+
+    directories: tuple[AbsolutePath, ...] = Field(
+        default_factory=default_directories,
+        description="Folders of orders, `<PLACE>/<id>.toml` in each. Default: `orders` beside the "
+        "settings file, else the orders that ship.",
+    )
+    never_block: tuple[DomainName, ...] = Field(
+        (),
+        description="Emergency list: these names and all below them are not blocked, whatever an "
+        "order says. Every use is logged.",
+    )
+
+
+class Limits(Section):
+    """Bounds on what clients can make a worker do."""
+
+    misses: StrictInt = Field(
+        2000,
+        ge=1,
+        le=60000,
+        description="Upstream queries in flight in a worker; beyond it clients get SERVFAIL.",
+    )
+    tcp_connections: StrictInt = Field(
+        500, ge=1, le=100000, description="Open TCP connections of a worker."
+    )
+    tcp_per_client: StrictInt = Field(
+        50, ge=1, le=100000, description="Open TCP connections of one client address in a worker."
+    )
+    tcp_idle: Seconds = Field(
+        10.0, description="Seconds after which a silent TCP connection is closed."
+    )
+    tcp_pipeline: StrictInt = Field(
+        100, ge=1, le=10000, description="Unanswered queries on one TCP connection."
+    )
+
+
+class Settings(Section):
+    """The whole of geodns.toml. Every key has a default; unknown keys are faults."""
+
+    server: Server = Field(default_factory=Server)
+    upstream: Upstream = Field(default_factory=Upstream)
+    cache: Cache = Field(default_factory=Cache)
+    geoip: Geoip = Field(default_factory=Geoip)
+    trust: Trust = Field(default_factory=Trust)
+    orders: Orders = Field(default_factory=Orders)
+    limits: Limits = Field(default_factory=Limits)
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The settings file, absolute; None when the defaults are used without one."""
+        return self._path
+
+    def worker_count(self) -> int:
+        """How many workers are started: as set, or one for each core this process may use."""
+        return self.server.workers or len(os.sched_getaffinity(0))
