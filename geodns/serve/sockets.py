@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from geodns.errors import ServerError
+from geodns.model.endpoint import EndpointFault, join_endpoint, parse_endpoint
 
-DEFAULT_PORT = 53
 RECEIVE_BUFFER = 4 << 20
 """Octets asked of the kernel for each UDP socket: room for what arrives while a worker is away."""
 
@@ -33,11 +33,10 @@ _ATTEMPTS = 32
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where to listen: an IPv4 or IPv6 address (no host names), an IPv6 zone, a port."""
+    """Where to listen: an IPv4 or IPv6 address and a port."""
 
     host: str
     port: int
-    zone: str = ""
 
     @property
     def family(self) -> int:
@@ -49,60 +48,19 @@ class ListenAddress:
         """Whether packets to any address of this host arrive here."""
         return ipaddress.ip_address(self.host).is_unspecified
 
-    def with_port(self, port: int) -> ListenAddress:
-        """The same address with another port."""
-        return ListenAddress(self.host, port, self.zone)
-
-    def sockaddr(self) -> tuple[str, int] | tuple[str, int, int, int]:
-        """The address as the socket module takes it. Raises ServerError for an unknown zone."""
-        if self.family == socket.AF_INET:
-            return (self.host, self.port)
-        if not self.zone:
-            return (self.host, self.port, 0, 0)
-        try:
-            index = int(self.zone) if self.zone.isdigit() else socket.if_nametoindex(self.zone)
-        except OSError:
-            raise ServerError(
-                f"cannot listen on {self}: there is no network interface {self.zone!r}"
-            ) from None
-        return (self.host, self.port, 0, index)
-
     def __str__(self) -> str:
-        zone = f"%{self.zone}" if self.zone else ""
-        return (
-            f"[{self.host}{zone}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-        )
+        return join_endpoint(self.host, self.port)
 
 
 def parse_listen(text: str) -> ListenAddress:
-    """Read ``127.0.0.1:5053``, ``[::1]:5053``, ``[fe80::1%eth0]:53``, ``0.0.0.0`` or ``::1``.
+    """Read ``127.0.0.1:5053`` or ``[::1]:5053``; port 0 lets the kernel choose.
 
-    Without a port it is 53; port 0 lets the kernel choose. Raises ServerError otherwise.
+    Raises ServerError otherwise.
     """
-    wrong = ServerError(
-        f"{text!r} is no address to listen on; write ADDRESS:PORT, for example"
-        " 127.0.0.1:5053, [::1]:5053 or 0.0.0.0:53"
-    )
-    stripped = text.strip()
-    if stripped.startswith("["):
-        host, bracket, rest = stripped[1:].partition("]")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise wrong
-        port_text = rest[1:] if rest else str(DEFAULT_PORT)
-    elif stripped.count(":") == 1:
-        host, _, port_text = stripped.partition(":")
-    else:
-        host, port_text = stripped, str(DEFAULT_PORT)
-    host, _, zone = host.partition("%")
-    if not (port_text.isascii() and port_text.isdigit() and int(port_text) <= 65535):
-        raise wrong
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        raise wrong from None
-    if zone and address.version == 4:
-        raise wrong
-    return ListenAddress(str(address), int(port_text), zone)
+        return ListenAddress(*parse_endpoint(text, None))
+    except EndpointFault as fault:
+        raise ServerError(f"cannot listen: {fault}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +107,7 @@ def _probe(address: ListenAddress, probes: contextlib.ExitStack) -> ListenAddres
         with contextlib.ExitStack() as mine:
             try:
                 tcp = mine.enter_context(_bound(address, socket.SOCK_STREAM, share=False))
-                found = address.with_port(tcp.getsockname()[1])
+                found = ListenAddress(address.host, tcp.getsockname()[1])
                 mine.enter_context(_bound(found, socket.SOCK_DGRAM, share=False))
             except ServerError:
                 if address.port == 0 and attempt + 1 < _ATTEMPTS:
@@ -188,7 +146,7 @@ def _bound(address: ListenAddress, kind: socket.SocketKind, *, share: bool) -> s
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         elif share:
             _prepare_udp(sock, address)
-        sock.bind(address.sockaddr())
+        sock.bind((address.host, address.port))
     except OSError as error:
         sock.close()
         name = "tcp" if kind == socket.SOCK_STREAM else "udp"

@@ -1,0 +1,228 @@
+"""A worker: one process that answers queries on the sockets it was given.
+
+Started by the supervisor as ``python -m geodns.serve.worker``. It reads no query before the
+first load is in force, so that no name is answered that should have been blocked, and it
+exits when the control pipe closes, so that no orphan serves old orders. Everything it imports
+must be light: it has to be back within a second after it was killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from geodns import app
+from geodns.errors import GeodnsError
+from geodns.serve.pipeline import Pipeline
+from geodns.serve.stream import StreamLimits, StreamListener
+from geodns.serve.udp import UdpListener
+
+COUNTERS_EVERY = 1.0
+"""Seconds between two reports of the counters, which are the worker's sign of life too."""
+DRAIN_BOUND = 5.0
+"""Seconds that replies under way are waited for at the end."""
+LINE_LIMIT = 64 << 20
+"""Octets of one message on the control pipe at most."""
+MAX_FILES = 65536
+
+log = logging.getLogger("geodns.worker")
+
+
+class Worker:
+    """One worker's sockets, pipeline and control pipe."""
+
+    def __init__(
+        self, control: socket.socket, udp: list[socket.socket], tcp: list[socket.socket]
+    ) -> None:
+        self._control = control
+        self._udp_sockets = udp
+        self._tcp_sockets = tcp
+        self._pipeline: Pipeline | None = None
+        self._udp: list[UdpListener] = []
+        self._stream: StreamListener | None = None
+        self._counters: dict[str, int] = {}
+        self._internal: set[str] = set()
+        self._done = asyncio.Event()
+        self._draining = False
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def run(self) -> None:
+        """Serve until told to drain, or until the parent is gone."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._begin_drain)
+        reader, self._writer = await asyncio.open_unix_connection(
+            sock=self._control, limit=LINE_LIMIT
+        )
+        control = loop.create_task(self._obey(reader))
+        report = loop.create_task(self._report())
+        await self._done.wait()
+        if self._draining:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settle(), DRAIN_BOUND)
+            self._tell({"counters": self._all_counters()})
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(self._writer.drain(), 1)
+        report.cancel()
+        control.cancel()
+
+    async def _obey(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while line := await reader.readline():
+                message = json.loads(line)
+                if "load" in message:
+                    await self._load(message["load"])
+                elif "drain" in message:
+                    self._begin_drain()
+        except OSError:
+            pass
+        except Exception as error:
+            log.error("gives up: %s: %s", type(error).__name__, error)
+        finally:
+            # The parent is gone, or something is so wrong that a fresh worker is better.
+            self._done.set()
+
+    async def _load(self, load: dict[str, Any]) -> None:
+        generation = load["generation"]
+        snapshot = Path(load["snapshot"])
+        try:
+            in_force = await asyncio.to_thread(
+                app.load_in_force, snapshot, Path(load["places"]), load["stale"]
+            )
+            settings = load["settings"]
+            if self._pipeline is None:
+                self._pipeline = app.make_pipeline(settings)
+            else:
+                self._pipeline.apply(settings)
+            self._pipeline.enforce(in_force)
+        except Exception as error:
+            reason = str(error) if isinstance(error, GeodnsError) else f"{error!r}"
+            self._tell({"refused": reason, "generation": generation})
+            return
+        limits = _stream_limits(settings)
+        if self._stream is None:
+            await self._listen(limits)
+        else:
+            self._stream.limits = limits
+        self._tell({"loaded": in_force.snapshot.digest, "generation": generation})
+
+    async def _listen(self, limits: StreamLimits) -> None:
+        assert self._pipeline is not None
+        loop = asyncio.get_running_loop()
+        self._stream = StreamListener(
+            loop, self._pipeline, self._counters, limits, self._internal_error
+        )
+        for sock in self._udp_sockets:
+            listener = UdpListener(loop, sock, self._pipeline, self._counters, self._internal_error)
+            listener.start()
+            self._udp.append(listener)
+        for sock in self._tcp_sockets:
+            await self._stream.listen(sock)
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(COUNTERS_EVERY)
+            self._tell({"counters": self._all_counters()})
+
+    def _all_counters(self) -> dict[str, int]:
+        counters = dict(self._counters)
+        if self._pipeline is not None:
+            counters.update(self._pipeline.counters())
+        return counters
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    def _begin_drain(self) -> None:
+        self._draining = True
+        for listener in self._udp:
+            listener.stop()
+        if self._stream is not None:
+            self._stream.stop()
+        self._done.set()
+
+    async def _settle(self) -> None:
+        while self._outstanding():  # noqa: ASYNC110 - once in a life, so polling is simplest
+            await asyncio.sleep(0.02)
+
+    def _outstanding(self) -> int:
+        streams = 0 if self._stream is None else self._stream.outstanding
+        return streams + sum(listener.outstanding for listener in self._udp)
+
+    def _internal_error(self, error: BaseException) -> None:
+        what = f"{type(error).__name__}: {error}"
+        kind = type(error).__name__
+        # Once for each kind: a log line a packet would be a weapon for whoever sends packets.
+        if kind not in self._internal:
+            self._internal.add(kind)
+            log.error("internal error while answering, counted as internal_errors: %s", what)
+
+
+def _stream_limits(settings: dict[str, Any]) -> StreamLimits:
+    limits = settings["limits"]
+    return StreamLimits(
+        connections=limits["tcp_connections"],
+        per_client=limits["tcp_per_client"],
+        idle=limits["tcp_idle"],
+        pipeline=limits["tcp_pipeline"],
+    )
+
+
+def _inherited(descriptors: str) -> list[socket.socket]:
+    return [socket.socket(fileno=int(text)) for text in descriptors.split(",") if text]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker on inherited file descriptors; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="geodns.serve.worker")
+    parser.add_argument("--index", type=int, required=True, help="number of the worker")
+    parser.add_argument("--control", type=int, required=True, help="descriptor of the pipe")
+    parser.add_argument("--udp", default="", help="descriptors of UDP sockets, with commas")
+    parser.add_argument("--tcp", default="", help="descriptors of TCP sockets, with commas")
+    chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format=f"%(asctime)s %(levelname)s worker {chosen.index}: %(message)s",
+    )
+    _raise_file_limit()
+    control = socket.socket(fileno=chosen.control)
+    control.setblocking(False)
+    worker_sockets = _inherited(chosen.udp), _inherited(chosen.tcp)
+
+    async def serve() -> None:
+        await Worker(control, *worker_sockets).run()
+
+    uvloop.run(serve())
+    return 0
+
+
+def _raise_file_limit() -> None:
+    """Each miss and each connection takes a descriptor, so take what we may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # Sockets and tables go with the process; tearing down the interpreter only takes time.
+    os._exit(code)
