@@ -11,7 +11,7 @@ from zlib import crc32
 
 from geodns.model.name import ancestors
 from geodns.model.place import expand
-from geodns.orders.load import LoadedOrder
+from geodns.orders.loaded import LoadedOrder
 from geodns.policy.snapshot import (
     BELOW,
     DOMAIN,

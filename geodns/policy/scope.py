@@ -7,7 +7,6 @@ countries of the world: 30 countries with orders give 31 classes.
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from geodns.model.place import Location, expand
 from geodns.policy.snapshot import Reach
 
 if TYPE_CHECKING:  # workers read this module, and pydantic would slow their start
-    from geodns.orders.load import LoadedOrder
+    from geodns.orders.loaded import LoadedOrder
 
 _ASN = re.compile(r"AS(\d+)\Z")
 UNKNOWN = Location(None)
@@ -83,7 +82,8 @@ class Scopes:
             )
             if (match := _ASN.match(place))
         )
-        self._columns = {asn: number for number, asn in enumerate(self.asns, ASN_UNKNOWN + 1)}
+        self.columns = {asn: number for number, asn in enumerate(self.asns, ASN_UNKNOWN + 1)}
+        self.columns[0] = ASN_UNKNOWN
         self._reaches = reaches
         self._stale = frozenset(stale)
         self._by_atom: dict[str, list[int]] = {}
@@ -98,9 +98,7 @@ class Scopes:
                     self._by_atom.setdefault(country + "-", []).append(number)
         self._numbers: dict[frozenset[int], int] = {frozenset(): 0}
         self.width = 1 if not self.asns else ASN_UNKNOWN + 1 + len(self.asns)
-        self._table = array("I")
-        for location in locations:
-            self._table.extend(self._row(location))
+        self.rows = [tuple(self._row(location)) for location in locations]
         self._unknown = self._row(UNKNOWN)
         self.reaches_of = tuple(self._numbers)
 
@@ -110,9 +108,7 @@ class Scopes:
 
     def class_of(self, location_id: int, asn: int = 0) -> int:
         """The scope class of a location id; asn is looked at only if an order names one."""
-        if self.width == 1:
-            return self._table[location_id]
-        return self._table[location_id * self.width + self._column(asn)]
+        return self.rows[location_id][0 if self.width == 1 else self._column(asn)]
 
     def unknown_class(self, asn: int = 0) -> int:
         """The scope class of a client that cannot be located."""
@@ -123,7 +119,7 @@ class Scopes:
         return reach in self.reaches_of[scope_class]
 
     def _column(self, asn: int) -> int:
-        return ASN_UNKNOWN if asn == 0 else self._columns.get(asn, ASN_OTHER)
+        return self.columns.get(asn, ASN_OTHER)
 
     def _row(self, location: Location) -> list[int]:
         if self.width == 1:

@@ -1,0 +1,82 @@
+"""Where the parts are wired together, and the only place that does it.
+
+Workers import this module, so what only the parent and the commands need (settings, orders,
+the builder of place tables) is imported inside the functions that need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geodns.locate.table import PlaceTable
+from geodns.policy.snapshot import Snapshot
+from geodns.serve.inforce import InForce
+from geodns.serve.pipeline import Pipeline
+from geodns.upstream.cache import Cache
+from geodns.upstream.forward import Forwarder
+
+if TYPE_CHECKING:
+    from geodns.config import Settings
+    from geodns.orders.load import Loaded
+
+Progress = Callable[[int, int], None]
+
+
+def make_pipeline(settings: dict[str, Any]) -> Pipeline:
+    """The pipeline of one worker. settings: the JSON form of config.Settings."""
+    upstream, cache = settings["upstream"], settings["cache"]
+    forwarder = Forwarder(
+        upstream["servers"], upstream["timeout"], upstream["attempts"], settings["limits"]["misses"]
+    )
+    return Pipeline(
+        forwarder, Cache(cache["size"], cache["min_ttl"], cache["max_ttl"]), settings
+    )
+
+
+def load_in_force(snapshot: Path, places: Path, stale: Collection[int]) -> InForce:
+    """Map a snapshot and a place table. Raises SnapshotError or DatabaseError."""
+    return InForce(Snapshot.open(snapshot), PlaceTable.open(places), stale)
+
+
+def open_places(settings: Settings, progress: Progress | None = None) -> PlaceTable:
+    """The place table of the settings' databases and geofeeds, built if it is not there yet."""
+    from geodns.locate.build import build_places
+
+    state = settings.server.state
+    path = build_places(
+        settings.geoip.databases, settings.geoip.geofeeds, state / "places", progress
+    )
+    return PlaceTable.open(path)
+
+
+def load_orders(settings: Settings, progress: Progress | None = None) -> Loaded:
+    """Load the order files as the server would, last good editions included."""
+    from geodns.orders.load import OrderLoader
+
+    loader = OrderLoader(settings.orders.directories, settings.server.state / "last-good")
+    return loader.load(progress)
+
+
+def compile_in_force(
+    settings: Settings, loaded: Loaded, places: PlaceTable, at: datetime
+) -> InForce:
+    """What is in force at an instant, in memory: for explain and matrix.
+
+    Raises OrderError where orders need what the place tables do not know.
+    """
+    from geodns.errors import OrderError
+    from geodns.model import name
+    from geodns.policy.compile import compile_snapshot
+    from geodns.policy.scope import unplaceable
+
+    faults = unplaceable(
+        loaded.orders, has_subdivisions=places.has_subdivisions, has_asn=places.has_asn
+    )
+    if faults:
+        raise OrderError(faults)
+    never = [name.parse(text) for text in settings.orders.never_block]
+    snapshot = Snapshot(compile_snapshot(loaded.orders, at, never))
+    return InForce(snapshot, places, places.stale(settings.geoip.max_age_days, at.timestamp()))

@@ -1,0 +1,348 @@
+"""The way of a query through the house, in one straight function: start reading here.
+
+    packet -> read -> admit -> identify -> locate -> rule on the question
+           -> block: reply
+           -> allow: cache or forward -> rule on aliases and addresses -> reply -> record
+
+The order of the steps is law; each says what breaks if it moves. There is no plugin chain.
+What a name resolves to is cached once for all places; what the law says about it is decided
+here, per client, above the cache.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from geodns.locate.client import Client, Ecs, Networks, client_from_ecs, client_from_peer, read_ecs
+from geodns.model.message import (
+    ANY,
+    AXFR,
+    CD,
+    CH,
+    FORMERR,
+    HEADER,
+    IN,
+    IXFR,
+    NOTIMP,
+    OPTION_ECS,
+    REFUSED,
+    SERVFAIL,
+    Dropped,
+    Malformed,
+    Query,
+    read_query,
+)
+from geodns.model.name import from_labels
+from geodns.model.ruling import Ruling
+from geodns.policy.rule import Exemption, Named, Recorder
+from geodns.serve import reply
+from geodns.serve.inforce import InForce, Located
+from geodns.upstream.cache import Cache, Entry, cache_key
+from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
+
+log = logging.getLogger("geodns.serve")
+
+EDE_OTHER, EDE_PROHIBITED = 0, 18
+ECS_BLOCK_TTL = 10
+"""Seconds at most that a block lives at an ECS peer: such peers may share negative answers
+between places (RFC 7871 section 7.4)."""
+_META_TYPES = frozenset((0, 41, *range(128, 251), 253, 254))
+_TXT = 16
+_VERSION = frozenset((from_labels([b"version", b"bind"]), from_labels([b"version", b"server"])))
+_IDENTITY = frozenset((from_labels([b"id", b"server"]), from_labels([b"hostname", b"bind"])))
+
+
+@dataclass(slots=True)
+class Asked:
+    """One query on its way: what each step found, for the steps after it.
+
+    ecs: the client's subnet option, if its peer is trusted; None otherwise.
+    """
+
+    query: Query
+    limit: int
+    client: Client
+    ecs: Ecs | None
+    in_force: InForce
+    located: Located
+    ruling: Ruling
+    exemption: Exemption
+
+
+class Pipeline:
+    """Answers packets. One a worker; everything in it belongs to one event loop."""
+
+    def __init__(self, forwarder: Forwarder, cache: Cache, settings: dict[str, Any]) -> None:
+        """settings: the JSON form of config.Settings."""
+        self._forwarder = forwarder
+        self._cache = cache
+        self._counts: Counter[str] = Counter()
+        self._in_force: InForce
+        self.apply(settings)
+
+    def apply(self, settings: dict[str, Any]) -> None:
+        """Take over the settings that can change while the server runs."""
+        trusted = settings["trust"]["ecs"]
+        self._clients = Networks([*settings["server"]["clients"], *trusted])
+        self._trusted = Networks(trusted)
+        self._version = settings["server"].get("version")
+        self._identity = settings["server"].get("identity")
+
+    def enforce(self, in_force: InForce) -> None:
+        """Put a snapshot and place tables in force, for every answer from now on."""
+        self._in_force = in_force
+
+    def answer(
+        self, packet: bytes, peer: bytes, *, stream: bool
+    ) -> bytes | None | Awaitable[bytes | None]:
+        """Answer one packet: a reply, None for none, or an awaitable where an upstream is asked.
+
+        peer: packed address (4 or 16 octets) of the socket's peer. stream: TCP. Never raises.
+        """
+        try:
+            return self._answer(packet, peer, stream)
+        except Exception as fault:
+            return self._broken(packet, fault)
+
+    def _answer(
+        self, packet: bytes, peer: bytes, stream: bool
+    ) -> bytes | None | Awaitable[bytes | None]:
+        count = self._counts
+        count["queries/tcp" if stream else "queries/udp"] += 1
+
+        # 1. Read. First, since nothing may be believed of a packet that is no query.
+        try:
+            query = read_query(packet)
+        except Dropped:
+            count["dropped"] += 1
+            return None
+        except Malformed as fault:
+            count["malformed"] += 1
+            return reply.error(packet, fault)
+        limit = reply.size_limit(query, stream=stream)
+
+        # 2. Admit, by the socket's peer. Before identify: an address that somebody claims
+        #    must never open the door.
+        if peer not in self._clients:
+            count["refused"] += 1
+            options = reply.Options(ede=((EDE_PROHIBITED, "this server does not serve you"),))
+            return reply.status(query, REFUSED, limit, options)
+
+        # 3. Identify. Before locate, and once: from here on `client` is who is judged.
+        try:
+            client, ecs = self._identify(query, peer)
+        except ValueError:
+            count["malformed"] += 1
+            return reply.status(query, FORMERR, limit)
+
+        # 4. What no resolver answers. Before ruling: orders are about names of class IN.
+        refused = self._not_ours(query, limit)
+        if refused is not None:
+            return refused
+
+        # 5. Locate and rule on the question. Above the cache and before any upstream: a
+        #    blocked name is blocked even if its servers are lame, and is never asked for.
+        in_force = self._in_force
+        asked = Asked(query, limit, client, ecs, in_force, *self._judge(in_force, client, query))
+        if asked.located.location.country is None:
+            count["unlocated"] += 1
+        if asked.ruling.block:
+            return self._block(asked, asked.ruling, None)
+
+        # 6. Cache. Below the ruling: it holds upstream truth for all places alike.
+        key = cache_key(
+            query.folded, query.qtype, query.qclass, query.dnssec_ok, bool(query.flags & CD)
+        )
+        now = monotonic()
+        entry = self._cache.get(key, now)
+        if entry is not None:
+            count["cache/hits"] += 1
+            return self._settle(asked, entry, now)
+
+        # 7. Forward. The rest of the way is walked when the response is there.
+        count["cache/misses"] += 1
+        return self._forward(asked, key)
+
+    async def _forward(self, asked: Asked, key: bytes) -> bytes | None:
+        query = asked.query
+        try:
+            response = await self._forwarder.resolve(
+                query.folded + query.question[-4:],
+                dnssec_ok=query.dnssec_ok,
+                checking_disabled=bool(query.flags & CD),
+            )
+        except TooManyMisses:
+            self._counts["overload"] += 1
+            options = reply.Options(ede=((EDE_OTHER, "too many queries are waiting"),))
+            return reply.status(query, SERVFAIL, asked.limit, options)
+        except UpstreamFailure as failure:
+            self._counts["upstream/failed"] += 1
+            options = reply.Options(ede=((failure.ede_code, failure.text),))
+            return reply.status(query, SERVFAIL, asked.limit, options)
+        try:
+            now = monotonic()
+            entry = self._cache.put(key, response, now)
+            # Orders may have changed while the upstream was asked: what is in force now rules.
+            if asked.in_force is not self._in_force:
+                in_force = self._in_force
+                judged = self._judge(in_force, asked.client, query)
+                asked = Asked(query, asked.limit, asked.client, asked.ecs, in_force, *judged)
+                if asked.ruling.block:
+                    return self._block(asked, asked.ruling, None)
+            return self._settle(asked, entry, now)
+        except Exception as fault:
+            return self._broken(HEADER.pack(query.id, query.flags, 1, 0, 0, 0), fault)
+
+    def _settle(self, asked: Asked, entry: Entry, now: float) -> bytes:
+        """The end of the way of an allowed name: rule on the answer, reply, record."""
+        # 8. Rule on aliases and addresses, for this client. After cache and forward alike: an
+        #    answer that a Frenchman fetched is judged again for an Italian, and the reverse.
+        named = self._named_in(asked.in_force, entry)
+        ruling = asked.ruling
+        if named is not None:
+            ruling = self._rule_answer(asked, named)
+            if ruling.block:
+                return self._block(asked, ruling, (entry, now))
+
+        # 9. Reply. Last, since only now is it known whether the answer may differ by place.
+        response = entry.response
+        packet = entry.aged(now)
+        if asked.query.qtype == ANY and response.rcode == 0:
+            packet = reply.minimal_any(response, packet)
+        options = reply.Options(
+            ede_raw=response.ede,
+            ecs=self._ecs_option(asked, named=asked.ruling.named or ruling.named),
+        )
+        self._counts["allowed"] += 1
+        return reply.passed(asked.query, response, packet, options, asked.limit)
+
+    def _identify(self, query: Query, peer: bytes) -> tuple[Client, Ecs | None]:
+        """Who is judged: trusted ECS, then the socket. Malformed ECS is ValueError for anybody."""
+        if query.edns is None or not query.edns.options:
+            return client_from_peer(peer), None
+        found = [data for code, data in query.edns.options if code == OPTION_ECS]
+        if not found:
+            return client_from_peer(peer), None
+        if len(found) > 1:
+            raise ValueError("two ECS options")
+        ecs = read_ecs(found[0])
+        if peer not in self._trusted:
+            return client_from_peer(peer), None
+        return (client_from_ecs(ecs) if ecs.source else client_from_peer(peer)), ecs
+
+    def _not_ours(self, query: Query, limit: int) -> bytes | None:
+        if query.qclass == IN and query.qtype not in (AXFR, IXFR):
+            if query.qtype not in _META_TYPES:
+                return None
+            self._counts["refused"] += 1
+            return reply.status(query, NOTIMP, limit)
+        if query.qclass == CH and query.qtype in (_TXT, ANY):
+            for names, text in ((_VERSION, self._version), (_IDENTITY, self._identity)):
+                if text and query.folded in names:
+                    return reply.text_answer(query, text, limit)
+        self._counts["refused"] += 1
+        return reply.status(query, REFUSED, limit)
+
+    def _judge(
+        self, in_force: InForce, client: Client, query: Query
+    ) -> tuple[Located, Ruling, Exemption]:
+        located = in_force.locate(client)
+        rules = in_force.rules
+        recorder = Recorder([], set()) if rules.has_shadow else None
+        ruling, exemption = rules.rule_question(query.folded, located.scope_class, recorder)
+        if recorder is not None:
+            self._count_shadows(in_force, recorder)
+        if exemption.never_block:
+            self._count_spared(in_force, query.folded, located)
+        return located, ruling, exemption
+
+    def _rule_answer(self, asked: Asked, named: Named) -> Ruling:
+        rules = asked.in_force.rules
+        recorder = Recorder([], set()) if rules.has_shadow else None
+        ruling = rules.rule_answer(named, asked.located.scope_class, asked.exemption, recorder)
+        if recorder is not None:
+            self._count_shadows(asked.in_force, recorder)
+        return ruling
+
+    def _named_in(self, in_force: InForce, entry: Entry) -> Named | None:
+        """What orders name in an answer; kept beside it for as long as the snapshot lasts."""
+        response = entry.response
+        if not response.aliases and not response.addresses:
+            return None
+        note = entry.note
+        if isinstance(note, tuple) and note[0] is in_force.snapshot:
+            kept: Named | None = note[1]
+            return kept
+        named = in_force.rules.names_in(response.aliases, response.addresses)
+        entry.note = in_force.snapshot, named
+        return named
+
+    def _block(
+        self, asked: Asked, ruling: Ruling, through: tuple[Entry, float] | None
+    ) -> bytes:
+        order = asked.in_force.snapshot.orders[ruling.order]
+        self._counts["blocked"] += 1
+        self._counts[f"order/{order.id}"] += 1
+        chain = None
+        if through is not None and order.action == "sinkhole":
+            entry, now = through
+            chain = reply.chain_to(entry.response, entry.aged(now), ruling.alias)
+        named = asked.ruling.named or ruling.named
+        return reply.block(
+            asked.query,
+            order.action,
+            order.ttl if asked.ecs is None else min(order.ttl, ECS_BLOCK_TTL),
+            ruling.target,
+            order.addresses,
+            reply.Options(ede=((order.ede, order.text),), ecs=self._ecs_option(asked, named=named)),
+            asked.limit,
+            chain,
+        )
+
+    def _ecs_option(self, asked: Asked, *, named: bool) -> tuple[Ecs, int] | None:
+        """The ECS option owed to a trusted peer (RFC 7871 section 7.2.1); None to others."""
+        if asked.ecs is None:
+            return None
+        if not named or asked.ecs.source == 0:
+            return asked.ecs, 0
+        return asked.ecs, asked.in_force.ecs_scope(asked.client)
+
+    def _count_shadows(self, in_force: InForce, recorder: Recorder) -> None:
+        for order in recorder.shadows:
+            self._counts[f"shadow/{in_force.snapshot.orders[order].id}"] += 1
+
+    def _count_spared(self, in_force: InForce, name: bytes, located: Located) -> None:
+        """Count a use of the emergency list; the parent logs what was counted."""
+        recorder = Recorder([], set())
+        in_force.rules.rule_question(name, located.scope_class, recorder)
+        for ground in recorder.grounds:
+            if ground.effect == "never_block":
+                self._counts[f"never_block/{ground.target}/{ground.order}"] += 1
+
+    def _broken(self, packet: bytes, fault: Exception) -> bytes | None:
+        """A fault of ours costs this query only; it is counted, and each kind is logged once."""
+        kind = f"internal/{type(fault).__name__}"
+        self._counts[kind] += 1
+        if self._counts[kind] == 1:
+            log.exception("a query could not be answered", exc_info=fault)
+        if len(packet) < HEADER.size:
+            return None
+        return reply.error(packet, Malformed(SERVFAIL))
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the start: by outcome, by order (``order/ID``), of the upstreams."""
+        return {
+            **self._counts,
+            **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
+            "cache/entries": len(self._cache),
+        }
+
+    async def close(self) -> None:
+        """Let go of the upstream sockets."""
+        await self._forwarder.close()
+
