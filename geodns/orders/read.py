@@ -1,0 +1,282 @@
+"""One order file and its lists -> one loaded order, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import ValidationError
+
+from geodns.errors import Fault
+from geodns.model.place import PlaceFault, parse_place
+from geodns.orders.lines import Path, find_lines, line_of
+from geodns.orders.loaded import LoadedOrder, Network
+from geodns.orders.schema import Order
+from geodns.orders.targets import Entries, read_list, read_names, read_network
+from geodns.orders.wording import faults_of
+
+NAME_LISTS = ("domains", "exact", "below", "exempt")
+_AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)\Z")
+
+Fetch = Callable[[str], bytes]
+"""Takes a list's path relative to the order's folder, returns its bytes or raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A name that its list held before; line is None in a TOML array."""
+
+    name: bytes
+    file: str
+    line: int | None
+    field: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What came of reading one order file: an order, or faults."""
+
+    order: LoadedOrder | None = None
+    faults: list[Fault] = field(default_factory=list)
+    repeats: list[Repeat] = field(default_factory=list)
+    lists: dict[str, bytes] = field(default_factory=dict)
+
+
+def edition_of(data: bytes, lists: Mapping[str, bytes]) -> str:
+    """Return the edition of an order file: SHA-256 (hex) over its bytes and its lists'."""
+    digest = sha256(b"%d\n" % len(data) + data)
+    for name, content in lists.items():
+        digest.update(f"{name}\n{len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def read_order(path: str, place: str, data: bytes, fetch: Fetch) -> Reading:
+    """Read one order file.
+
+    path: as it is to be told to people; its stem must be the id. place: the folder's place.
+    data: the file's bytes. fetch: reads a list file.
+    """
+    reading = Reading()
+    raw = _toml(path, data, reading)
+    if raw is not None:
+        _Reader(path, place, data, raw, fetch, reading).read()
+    return reading
+
+
+def _toml(path: str, data: bytes, reading: Reading) -> dict[str, Any] | None:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        told = f"is not UTF-8: octet 0x{data[error.start]:02x}; save the file as UTF-8"
+        reading.faults.append(Fault(told, path, line))
+        return None
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        reading.faults.append(Fault("is nested too deeply to be an order", path))
+    except ValueError as error:
+        told = str(error)
+        at = _AT_LINE.search(told)
+        number = int(at[1]) if at and at[1] else text.rstrip("\n").count("\n") + 1
+        told = f"is no TOML: {_AT_LINE.sub('', told)}"
+        reading.faults.append(Fault(told, path, number if at else None))
+    return None
+
+
+class _Reader:
+    def __init__(
+        self,
+        path: str,
+        place: str,
+        data: bytes,
+        raw: dict[str, Any],
+        fetch: Fetch,
+        reading: Reading,
+    ) -> None:
+        self.path, self.place, self.data, self.raw = path, place, data, raw
+        self.fetch, self.reading = fetch, reading
+        self._lines: dict[Path, int] | None = None
+
+    def fault(self, path: Path, message: str) -> None:
+        if self._lines is None:
+            self._lines = find_lines(self.data.decode("utf-8-sig"))
+        dotted = ".".join(str(part) for part in path)
+        line = line_of(self._lines, path)
+        self.reading.faults.append(Fault(message, self.path, line, dotted or None))
+
+    def read(self) -> None:
+        order = None
+        try:
+            order = Order.model_validate(self.raw)
+        except ValidationError as error:
+            for path, message in faults_of(error, Order):
+                self.fault(path, message)
+        self._identity()
+        self._scope()
+        self._response()
+        instants = self._instants()
+        lists = {name: self._names(name) for name in NAME_LISTS}
+        networks = self._networks()
+        self._files(lists["domains"])
+        if not any((lists["domains"], lists["exact"], lists["below"], networks)) and not any(
+            (fault.field or "").startswith("targets") for fault in self.reading.faults
+        ):
+            self.fault(("targets",), "names nothing; give domains, exact, below, networks or files")
+        if order is None or self.reading.faults:
+            self.reading.faults.sort(key=lambda fault: (fault.file != self.path, fault.line or 0))
+            return
+        places = (self.place,) if order.jurisdiction is None else order.jurisdiction
+        self.reading.order = LoadedOrder(
+            order=order,
+            path=self.path,
+            place=self.place,
+            domains=tuple(lists["domains"]),
+            exact=tuple(lists["exact"]),
+            below=tuple(lists["below"]),
+            exempt=tuple(lists["exempt"]),
+            networks=networks,
+            jurisdiction=None if isinstance(places, str) else tuple(dict.fromkeys(places)),
+            except_=tuple(dict.fromkeys(order.except_)),
+            effective=instants["effective"],
+            expires=instants.get("expires"),
+            deadline=instants.get("deadline"),
+            review=instants.get("review"),
+            issued=instants.get("issued"),
+            edition=edition_of(self.data, self.reading.lists),
+        )
+
+    def _section(self, name: str) -> dict[str, Any]:
+        value = self.raw.get(name)
+        return value if isinstance(value, dict) else {}
+
+    def _texts(self, name: str) -> list[str]:
+        value = self._section("targets").get(name)
+        if not isinstance(value, list):
+            return []
+        return value if all(isinstance(item, str) for item in value) else []
+
+    def _identity(self) -> None:
+        ident, stem = self.raw.get("id"), PurePosixPath(self.path).name.removesuffix(".toml")
+        if isinstance(ident, str) and ident != stem:
+            self.fault(("id",), f"{ident!r} is not the file's name, {stem!r}; change one of them")
+        supersedes = self.raw.get("supersedes")
+        if isinstance(supersedes, list) and ident is not None and ident in supersedes:
+            self.fault(("supersedes", supersedes.index(ident)), "an order cannot supersede itself")
+        claimed = self._section("authority").get("place")
+        try:
+            if isinstance(claimed, str) and parse_place(claimed) != self.place:
+                told = f"{claimed!r} is not the folder's place, {self.place!r}; move the file"
+                self.fault(("authority", "place"), told)
+        except PlaceFault:
+            pass  # told with the field's own fault
+
+    def _scope(self) -> None:
+        everywhere = self.raw.get("jurisdiction") == "global"
+        if everywhere and "global_reason" not in self.raw:
+            self.fault(("global_reason",), 'is required with jurisdiction = "global"')
+        if not everywhere and "global_reason" in self.raw:
+            self.fault(("global_reason",), 'goes only with jurisdiction = "global"')
+
+    def _response(self) -> None:
+        response = self._section("response")
+        sinkhole, addresses = response.get("action") == "sinkhole", response.get("addresses")
+        if sinkhole and not addresses:
+            self.fault(("response", "addresses"), 'is required with action = "sinkhole"')
+        if not sinkhole and addresses:
+            self.fault(("response", "addresses"), 'goes only with action = "sinkhole"')
+
+    def _instants(self) -> dict[str, datetime]:
+        try:
+            zone = ZoneInfo(self.raw.get("timezone", "UTC"))
+        except (LookupError, OSError, ValueError, TypeError):
+            zone = ZoneInfo("UTC")
+        found = {}
+        for key, value in self._section("dates").items():
+            if isinstance(value, date) and not (
+                isinstance(value, datetime) and value.tzinfo is None
+            ):
+                found[key] = instant(value, zone)
+        effective, expires = found.get("effective"), found.get("expires")
+        if effective is not None and expires is not None and expires <= effective:
+            told = f"{expires.isoformat()} is not after effective, {effective.isoformat()}"
+            self.fault(("dates", "expires"), told)
+        return found
+
+    def _names(self, name: str) -> dict[bytes, int]:
+        entries = read_names(self._texts(name))
+        for index, message in entries.bad:
+            self.fault(("targets", name, index), message)
+        for _, repeated in entries.repeats:
+            self.reading.repeats.append(Repeat(repeated, self.path, None, f"targets.{name}"))
+        return entries.names
+
+    def _networks(self) -> tuple[Network, ...]:
+        found: dict[Network, None] = {}
+        for index, text in enumerate(self._texts("networks")):
+            try:
+                found[read_network(text)] = None
+            except ValueError as error:
+                self.fault(("targets", "networks", index), str(error))
+        return tuple(found)
+
+    def _files(self, domains: dict[bytes, int]) -> None:
+        for index, name in enumerate(self._texts("files")):
+            where = ("targets", "files", index)
+            told = _path_fault(name)
+            if told is None and name in self.reading.lists:
+                told = f"{name!r} is given twice"
+            if told is not None:
+                self.fault(where, told)
+                continue
+            try:
+                content = self.fetch(name)
+            except FileNotFoundError:
+                self.fault(where, f"{name!r} does not exist in the order's folder")
+                continue
+            except OSError as error:
+                self.fault(where, f"{name!r} cannot be read: {error.strerror or error}")
+                continue
+            self.reading.lists[name] = content
+            self._list(name, read_list(content), domains)
+
+    def _list(self, name: str, entries: Entries, domains: dict[bytes, int]) -> None:
+        file = str(PurePosixPath(self.path).parent / name)
+        for line, message in entries.bad:
+            self.reading.faults.append(Fault(message, file, line, "targets.files"))
+        for line, repeated in entries.repeats:
+            self.reading.repeats.append(Repeat(repeated, file, line, "targets.files"))
+        for wire, line in entries.names.items():
+            if wire in domains:
+                self.reading.repeats.append(Repeat(wire, file, line, "targets.files"))
+            else:
+                domains[wire] = line
+
+
+def _path_fault(name: str) -> str | None:
+    pure = PurePosixPath(name)
+    if not pure.parts or "\0" in name or pure.is_absolute() or ".." in pure.parts:
+        return f"{name!r} is not a file in the order's folder"
+    return None
+
+
+def instant(value: date | datetime, zone: ZoneInfo) -> datetime:
+    """Resolve a date (its first instant in ``zone``) or an aware date-time.
+
+    The result carries a fixed offset, so that comparing and subtracting is exact where the
+    zone changes its clocks. A midnight that clocks skip is the instant of the change.
+    """
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=zone)
+        offset = value.utcoffset()
+        assert offset is not None
+        return value.replace(tzinfo=timezone(offset))
+    return value

@@ -1,0 +1,287 @@
+"""The order file: what an authority decided, as frozen models.
+
+These models are the one description of the file: ``geodns orders schema`` and docs/orders.md
+are made from them. Names, networks and list files are checked where they are read
+(targets.py), because there each entry has a line.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
+
+from geodns.model.place import parse_place
+from geodns.model.ruling import Action
+
+SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*\Z")
+MAX_ID = 100
+MAX_TTL = 86400
+
+Status = Literal["draft", "shadow", "active", "suspended", "lifted"]
+AuthorityKind = Literal["court", "regulator", "police", "self-regulation", "operator"]
+
+
+def _one_line(value: str) -> str:
+    value = value.strip()
+    if not value:
+        raise ValueError("is empty; leave the key out if there is nothing to say")
+    if any(ord(ch) < 0x20 or 0x7F <= ord(ch) <= 0x9F for ch in value):
+        raise ValueError("holds a line break or another control character; write one line")
+    return value
+
+
+def _link(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good or any(ch.isspace() for ch in value):
+        raise ValueError(f"{value!r} is no web address; write https://...")
+    return value
+
+
+def _contact(value: str) -> str:
+    scheme, _, rest = value.partition(":")
+    if scheme.lower() not in ("mailto", "tel") or not rest or any(ch.isspace() for ch in value):
+        raise ValueError(f"{value!r} is no contact; write mailto:... or tel:...")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (LookupError, OSError, ValueError):
+        raise ValueError(f"{value!r} is no IANA time zone; write one such as Europe/Rome") from None
+    return value
+
+
+def _moment(value: object) -> object:
+    """Accept what TOML calls a local date or an offset date-time, and nothing else."""
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError(
+                f"{value.isoformat()} has no offset from UTC; add one (+02:00, Z) or give the"
+                " date only"
+            )
+    elif not isinstance(value, date):
+        raise ValueError(f"{value!r} is no date; write it without quotes, as 2024-05-31")
+    if value.year < 1900:
+        raise ValueError(f"{value.isoformat()} is before 1900")
+    return value
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no IPv4 or IPv6 address") from None
+
+
+Text = Annotated[str, AfterValidator(_one_line)]
+Link = Annotated[str, AfterValidator(_one_line), AfterValidator(_link)]
+Place = Annotated[str, AfterValidator(parse_place)]
+Moment = Annotated[
+    date | datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
+    ),
+]
+OrderId = Annotated[str, Field(pattern=SLUG.pattern.replace(r"\Z", "$"), max_length=MAX_ID)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Authority(_Section):
+    """Who ordered it."""
+
+    name: Text = Field(description="Name of the authority, in its own language.")
+    kind: AuthorityKind = Field(
+        description="What it is: court, regulator, police, self-regulation (a body of the"
+        " industry) or operator (the one who runs the resolver)."
+    )
+    place: Place | None = Field(
+        default=None,
+        description="Place of the authority; the folder's place if left out, and never another.",
+    )
+    reference: Text | None = Field(
+        default=None,
+        description="The authority's own number of the order: case, decision or register number.",
+    )
+    url: Link | None = Field(
+        default=None, description="Where the order or its announcement can be read."
+    )
+
+
+class Dates(_Section):
+    """When. A plain date is its start (00:00) in `timezone`; a date-time needs an offset."""
+
+    issued: Moment | None = Field(default=None, description="When the authority decided.")
+    effective: Moment = Field(description="From when the order has force: the first instant.")
+    deadline: Moment | None = Field(
+        default=None, description="Until when it had to be carried out; kept for the record only."
+    )
+    expires: Moment | None = Field(
+        default=None,
+        description="From when the order has no force any more: the first instant after it.",
+    )
+    review: Moment | None = Field(
+        default=None,
+        description="When somebody must look at the order again; changes nothing by itself.",
+    )
+
+
+class Targets(_Section):
+    """What is ordered blocked; at least one target is required, in the lists or in the files."""
+
+    domains: tuple[str, ...] = Field(
+        default=(), description="Domain names: the name and everything below it."
+    )
+    exact: tuple[str, ...] = Field(default=(), description="Domain names: that name only.")
+    below: tuple[str, ...] = Field(
+        default=(), description="Domain names: everything below, not the name."
+    )
+    networks: tuple[str, ...] = Field(
+        default=(),
+        description="IP addresses and CIDR blocks: answers that contain such an address.",
+    )
+    exempt: tuple[str, ...] = Field(
+        default=(),
+        description="Domain names carved out of this order, with everything below them: a query"
+        " for one is not blocked by this order, nor through its aliases or addresses.",
+    )
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="List files in the order's folder: one domain name a line (the name and"
+        " everything below it), # starts a comment.",
+    )
+
+
+class Response(_Section):
+    """What a client gets instead of the answer."""
+
+    action: Action = Field(
+        default="nxdomain",
+        description="nxdomain: the name does not exist. nodata: it exists without records. refused:"
+        " REFUSED, which makes many clients ask their next server. sinkhole: `addresses`.",
+    )
+    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = Field(
+        default=(),
+        description="IPv4 and IPv6 addresses given out by a sinkhole; required there, else absent.",
+    )
+    ttl: Annotated[int, Field(strict=True, ge=1, le=MAX_TTL)] = Field(
+        default=60, description="TTL of the reply in seconds, 1 to 86400."
+    )
+
+
+class Incident(_Section):
+    """An entry of a public database about this order."""
+
+    db: Text = Field(description="The database, for example lumen.")
+    id: Text = Field(description="The entry's identifier in it.")
+
+
+class Disclosure(_Section):
+    """What the client and the public may be told."""
+
+    text: Text | None = Field(
+        default=None,
+        description="One plain sentence; goes into the reply (Extended DNS Error, RFC 8914).",
+    )
+    contact: tuple[Annotated[Text, AfterValidator(_contact)], ...] = Field(
+        default=(), description="Whom a blocked person can ask: mailto: and tel: URIs."
+    )
+    url: Link | None = Field(default=None, description="A page about the order for the public.")
+    incident: Incident | None = Field(
+        default=None, description="Entry of a public database: db and id."
+    )
+
+
+def _jurisdiction(value: object) -> object:
+    if isinstance(value, str) and value != "global":
+        raise ValueError(f'{value!r} must be a list, as ["{value}"], or the word "global"')
+    if isinstance(value, list | tuple):
+        if not value:
+            raise ValueError("is empty; leave the key out for the folder's place")
+        if "global" in value:
+            raise ValueError('"global" stands alone: jurisdiction = "global"')
+    return value
+
+
+class Order(_Section):
+    """One order of one authority: the content of one order file."""
+
+    id: OrderId = Field(
+        description="Identifier: lower-case letters, digits and hyphens; equals the file's name"
+        " without .toml and is used once in all folders."
+    )
+    title: Text = Field(description="What the order is, in a few words.")
+    jurisdiction: Annotated[
+        tuple[Place, ...] | Literal["global"] | None, BeforeValidator(_jurisdiction)
+    ] = Field(
+        default=None,
+        description="Where it has force: a list of places (ISO 3166-1, ISO 3166-2, AS number, named"
+        ' set), or "global" with `global_reason`. The folder\'s place if left out.',
+    )
+    global_reason: Text | None = Field(
+        default=None,
+        description='Why it has force everywhere; required with, and only with, "global".',
+    )
+    except_: tuple[Place, ...] = Field(
+        default=(), alias="except", description="Places carved out of the jurisdiction."
+    )
+    status: Status = Field(
+        description="draft: only checked. shadow: rules and records but does not block. active:"
+        " blocks. suspended, lifted: no force, kept for the record."
+    )
+    legal_basis: Text | None = Field(
+        default=None, description="The law or contract that the order rests on."
+    )
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        default="UTC", description="IANA time zone of plain dates."
+    )
+    on_unknown: Literal["allow", "block"] = Field(
+        default="allow", description="What holds for a client that cannot be located."
+    )
+    on_stale: Literal["keep", "allow"] = Field(
+        default="keep",
+        description="What happens when the databases are older than geoip.max_age_days.",
+    )
+    supersedes: tuple[OrderId, ...] = Field(
+        default=(), description="Ids of orders that this one takes the place of."
+    )
+    sources: tuple[Text, ...] = Field(
+        default=(), description="Where the facts of this file are from."
+    )
+    unverified: tuple[Text, ...] = Field(default=(), description="What could not be verified.")
+    authority: Authority = Field(description="Who ordered it.")
+    dates: Dates = Field(description="When it was decided and has force.")
+    targets: Targets = Field(description="What is ordered blocked.")
+    response: Response = Field(
+        default=Response(), description="What a client gets instead of the answer."
+    )
+    disclosure: Disclosure = Field(
+        default=Disclosure(), description="What the client and the public may be told."
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of an order file, with the keys as the file spells them."""
+    schema = Order.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
