@@ -1,0 +1,1 @@
+"""Upstream truth: asked for, kept, and shared by all places alike."""
