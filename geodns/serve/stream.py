@@ -38,7 +38,7 @@ class StreamLimits:
 class StreamListener:
     """Accepts connections on one or more bound TCP sockets, within limits.
 
-    ``limits`` may be replaced at any time. ``counters`` is written in place (``tcp_*``).
+    ``limits`` may be replaced at any time. ``counters`` is written in place (``tcp/*``).
     """
 
     def __init__(
@@ -59,14 +59,11 @@ class StreamListener:
         self._connections: dict[StreamConnection, None] = {}
         self._clients: dict[bytes, dict[StreamConnection, None]] = {}
         for key in (
-            "tcp_connections",
-            "tcp_queries",
-            "tcp_replies",
-            "tcp_dropped",
-            "tcp_refused",
-            "tcp_displaced",
-            "tcp_cut",
-            "tcp_open",
+            "tcp/accepted",
+            "tcp/refused",
+            "tcp/displaced",
+            "tcp/cut",
+            "tcp/open",
             "internal_errors",
         ):
             counters.setdefault(key, 0)
@@ -99,7 +96,7 @@ class StreamListener:
 
     def admit(self, connection: StreamConnection, peer: bytes) -> bool:
         """Make room for a new connection, closing the oldest idle one if need be."""
-        self.counters["tcp_connections"] += 1
+        self.counters["tcp/accepted"] += 1
         mine = self._clients.setdefault(peer, {})
         full = len(mine) >= self.limits.per_client and not self._displace(mine)
         if full or (
@@ -108,11 +105,11 @@ class StreamListener:
         ):
             if not mine:
                 del self._clients[peer]
-            self.counters["tcp_refused"] += 1
+            self.counters["tcp/refused"] += 1
             return False
         self._clients.setdefault(peer, {})[connection] = None
         self._connections[connection] = None
-        self.counters["tcp_open"] = len(self._connections)
+        self.counters["tcp/open"] = len(self._connections)
         return True
 
     def _displace(self, among: dict[StreamConnection, None]) -> bool:
@@ -120,7 +117,7 @@ class StreamListener:
         if not idle:
             return False
         oldest = min(idle, key=lambda connection: connection.since)
-        self.counters["tcp_displaced"] += 1
+        self.counters["tcp/displaced"] += 1
         self.forget(oldest)
         oldest.cut()
         return True
@@ -134,7 +131,7 @@ class StreamListener:
             mine.pop(connection, None)
             if not mine:
                 del self._clients[connection.peer]
-        self.counters["tcp_open"] = len(self._connections)
+        self.counters["tcp/open"] = len(self._connections)
 
 
 class StreamConnection(asyncio.Protocol):
@@ -238,7 +235,7 @@ class StreamConnection(asyncio.Protocol):
                 break
             size = buffer[at] << 8 | buffer[at + 1]
             if not HEADER <= size <= LARGEST_QUERY:
-                self._counters["tcp_cut"] += 1
+                self._counters["tcp/cut"] += 1
                 self._ended = True
                 at = len(buffer)
                 break
@@ -256,18 +253,14 @@ class StreamConnection(asyncio.Protocol):
         self._steer()
 
     def _answer(self, packet: bytes, ready: list[bytes]) -> None:
-        self._counters["tcp_queries"] += 1
         try:
             reply = self._listener.answers.answer(packet, self.peer, stream=True)
         except Exception as error:
             self._internal(error)
             return
-        if reply is None:
-            self._counters["tcp_dropped"] += 1
-        elif isinstance(reply, bytes):
-            self._counters["tcp_replies"] += 1
+        if isinstance(reply, bytes):
             ready.append(len(reply).to_bytes(2, "big") + reply)
-        else:
+        elif reply is not None:
             self._outstanding += 1
             task = self._loop.create_task(self._later(reply))
             self._tasks.add(task)
@@ -282,10 +275,7 @@ class StreamConnection(asyncio.Protocol):
         finally:
             self._outstanding -= 1
         self.since = self._loop.time()
-        if self._transport is None or reply is None:
-            self._counters["tcp_dropped"] += 1
-        else:
-            self._counters["tcp_replies"] += 1
+        if self._transport is not None and reply is not None:
             self._transport.write(len(reply).to_bytes(2, "big") + reply)
         self._take()
 
@@ -322,7 +312,7 @@ class StreamConnection(asyncio.Protocol):
         if self._outstanding and self._clogged is None:
             left = idle
         if left <= 0:
-            self._counters["tcp_cut"] += self.busy
+            self._counters["tcp/cut"] += self.busy
             transport.abort() if self.busy else transport.close()
             left = idle
         self._timer = self._loop.call_later(max(left, 0.05), self._watch)

@@ -40,6 +40,8 @@ STEADY = 5.0
 """Seconds that a worker must have lived for its death not to slow down its replacement."""
 SLOWEST = 2.0
 """Seconds between the death of a worker that dies again and again and its replacement."""
+GAUGES = frozenset(("tcp/open", "cache/entries"))
+"""Counters that say how many there are now; they end with their worker."""
 _LINE_LIMIT = 1 << 20
 _TICK = 0.25
 
@@ -81,6 +83,7 @@ class Slot:
     owes_since: float | None = None
     loaded_once: bool = False
     counters: dict[str, int] = field(default_factory=dict)
+    rolling: bool = False
 
 
 def worker_command() -> list[str]:
@@ -177,6 +180,28 @@ class Supervisor:
             return False
         return self._agreed(generation)
 
+    async def roll(self) -> None:
+        """Replace the workers one by one, for settings that a worker takes at its start only.
+
+        Each finishes what is under way; its sockets keep what arrives meanwhile.
+        """
+        async with self._one_at_a_time:
+            for slot in self.slots:
+                if slot.writer is None:
+                    continue
+                slot.rolling = True
+                slot.generation = 0
+                slot.writer.write(b'{"drain": true}\n')
+                await self._settled(self.generation)
+
+    def totals(self) -> dict[str, int]:
+        """The counters of all workers, past ones included, added up."""
+        totals = dict(self.retired)
+        for slot in self.slots:
+            for name, value in slot.counters.items():
+                totals[name] = totals.get(name, 0) + value
+        return totals
+
     def _send_all(self, load: Load) -> int:
         self.current = load
         self.generation += 1
@@ -254,6 +279,9 @@ class Supervisor:
                 self._failure = self._failure or reason
                 await self._notify()
                 return
+            if slot.rolling:
+                slot.rolling = False
+                continue
             slot.restarts += 1
             slot.quick_deaths = 0 if lived > STEADY else slot.quick_deaths + 1
             delay = 0.0
@@ -312,6 +340,8 @@ class Supervisor:
             process.kill()
             await asyncio.to_thread(process.wait)
         for name, value in slot.counters.items():
+            if name in GAUGES:
+                continue
             self.retired[name] = self.retired.get(name, 0) + value
         slot.counters = {}
         slot.digest = None

@@ -45,7 +45,7 @@ class UdpListener:
 
     The socket of a wildcard address must have IP_PKTINFO or IPV6_RECVPKTINFO set, so that
     each reply leaves from the address that was asked. ``counters`` is written in place
-    (keys ``udp_*`` and ``internal_errors``). Needs ``loop.add_reader``.
+    (keys ``udp/*`` and ``internal_errors``). Needs ``loop.add_reader``.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class UdpListener:
         self._wildcard = ipaddress.ip_address(sock.getsockname()[0]).is_unspecified
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsent: deque[_Parcel] = deque()
-        for key in ("udp_queries", "udp_replies", "udp_dropped", "udp_unsent", "internal_errors"):
+        for key in ("udp/unreadable", "udp/unsent", "internal_errors"):
             counters.setdefault(key, 0)
 
     def start(self) -> None:
@@ -98,11 +98,10 @@ class UdpListener:
             except (BlockingIOError, InterruptedError):
                 return False
             except OSError:
-                counters["udp_dropped"] += 1
+                counters["udp/unreadable"] += 1
                 return False
-            counters["udp_queries"] += 1
             if flags & socket.MSG_TRUNC or address[1] == 0:
-                counters["udp_dropped"] += 1
+                counters["udp/unreadable"] += 1
                 continue
             host: str = address[0]
             peer = socket.inet_pton(family, host.partition("%")[0] if self._v6 else host)
@@ -112,11 +111,9 @@ class UdpListener:
             except Exception as error:
                 self._internal(error)
                 continue
-            if reply is None:
-                counters["udp_dropped"] += 1
-            elif isinstance(reply, bytes):
+            if isinstance(reply, bytes):
                 self._send((reply, sender, address))
-            else:
+            elif reply is not None:
                 task = self._loop.create_task(self._later(reply, sender, address))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -128,9 +125,7 @@ class UdpListener:
         except Exception as error:
             self._internal(error)
             return
-        if reply is None:
-            self._counters["udp_dropped"] += 1
-        else:
+        if reply is not None:
             self._send((reply, sender, address))
 
     def _sender(self, ancillary: _Ancillary) -> _Ancillary:
@@ -171,16 +166,14 @@ class UdpListener:
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
-            self._counters["udp_unsent"] += 1
-        else:
-            self._counters["udp_replies"] += 1
+            self._counters["udp/unsent"] += 1
         return True
 
     def _keep(self, parcel: _Parcel) -> None:
         if len(self._unsent) < BACKLOG:
             self._unsent.append(parcel)
         else:
-            self._counters["udp_unsent"] += 1
+            self._counters["udp/unsent"] += 1
 
     def _send_kept(self) -> None:
         while self._unsent:
