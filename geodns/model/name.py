@@ -17,6 +17,8 @@ import idna
 ROOT = b"\x00"
 MAX_WIRE = 255
 MAX_LABEL = 63
+MAX_QUOTED = 100
+"""Characters of a bad text that a message quotes."""
 
 _LDH_UNDERSCORE = re.compile(r"[a-z0-9_-]+\Z")
 _ESCAPE = frozenset(b'."\\();@$')
@@ -42,18 +44,18 @@ def parse(text: str) -> bytes:
     format. Raises NameFault for anything else: URLs, addresses, wildcards, empty labels,
     labels over 63 octets and names over 255 octets (RFC 1035 section 2.3.4).
     """
-    quoted = repr(text)
+    quoted = repr(text if len(text) <= MAX_QUOTED else text[: MAX_QUOTED - 3] + "...")
     stripped = text.strip()
     if not stripped:
         raise NameFault("empty name")
-    if "://" in stripped or "/" in stripped:
+    if "/" in stripped:
         raise NameFault(f"{quoted} is a URL or has a path, not a domain name; give the name only")
     if _is_address(stripped):
         raise NameFault(f"{quoted} is an IP address, not a domain name; use targets.networks")
     if "*" in stripped:
         raise NameFault(f"{quoted} has a wildcard; use targets.domains or targets.below")
-    if re.search(r":\d+\Z", stripped):
-        raise NameFault(f"{quoted} has a port, not a domain name; give the name only")
+    if re.search(r":[0-9]+\Z", stripped):
+        raise NameFault(f"{quoted} has a port, so it is no domain name; give the name only")
     if any(ch.isspace() for ch in stripped):
         raise NameFault(f"{quoted} holds white space, so it is no domain name")
     ascii_text = stripped if stripped.isascii() else _to_ascii(stripped, quoted)
@@ -70,6 +72,8 @@ def parse(text: str) -> bytes:
             raise NameFault(f"{quoted} has the label {label!r}, which is no host or service label")
         if label.startswith("xn--"):
             _check_a_label(label, quoted)
+    if labels[-1].isdigit():
+        raise NameFault(f"{quoted} ends in a number: it is neither a domain name nor an address")
     wire = b"".join(bytes((len(label),)) + label.encode("ascii") for label in labels) + ROOT
     if len(wire) > MAX_WIRE:
         raise NameFault(f"{quoted} is over {MAX_WIRE} octets long")
@@ -78,17 +82,23 @@ def parse(text: str) -> bytes:
 
 def _is_address(text: str) -> bool:
     try:
-        ipaddress.ip_network(text.strip("[]"), strict=False)
+        ipaddress.ip_address(text.strip("[]"))
     except ValueError:
         return False
     return True
 
 
 def _to_ascii(text: str, quoted: str) -> str:
+    # Label by label: IDNA knows no underscore, and the ASCII labels of a name may hold one.
     try:
-        return idna.encode(text, uts46=True, transitional=False).decode("ascii")
+        mapped = idna.uts46_remap(text, std3_rules=False, transitional=False)
+        parts = [
+            part if part.isascii() else idna.alabel(part).decode("ascii")
+            for part in mapped.split(".")
+        ]
     except (idna.IDNAError, UnicodeError) as error:
         raise NameFault(f"{quoted} is no valid internationalised name: {error}") from None
+    return ".".join(parts)
 
 
 def _check_a_label(label: str, quoted: str) -> None:
@@ -127,7 +137,7 @@ def is_at_or_below(wire: bytes, above: bytes) -> bool:
 
 
 def to_text(wire: bytes) -> str:
-    """Presentation format (RFC 4343 section 2.1 escapes), without the trailing dot; root is ``.``"""
+    """Presentation format (RFC 4343 section 2.1), without the trailing dot; root is ``.``."""
     if wire == ROOT:
         return "."
     return ".".join("".join(_escape(octet) for octet in label) for label in labels(wire))
