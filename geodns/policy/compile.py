@@ -7,6 +7,7 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import accumulate
 from zlib import crc32
 
 from geodns.model.name import ancestors
@@ -114,9 +115,11 @@ def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
     if loaded.except_:
         jurisdiction += " except " + ", ".join(loaded.except_)
     reference = order.authority.reference or ""
-    text = order.disclosure.text or " ".join(
-        part for part in (f"{order.title} ({order.authority.name}", reference) if part
-    ) + ")"
+    text = (
+        order.disclosure.text
+        or " ".join(part for part in (f"{order.title} ({order.authority.name}", reference) if part)
+        + ")"
+    )
     return OrderRecord(
         id=order.id,
         title=order.title,
@@ -171,6 +174,14 @@ class _Rules:
             self._added[key] = found
         return found
 
+    def assign(self, index: dict[bytes, int], names: Sequence[bytes], item: int) -> None:
+        """Add an item to the rule of each name. Names nobody named yet go in all at once."""
+        rule = self.add(0, item)
+        known = [(name, index[name]) for name in names if name in index]
+        index.update(dict.fromkeys(names, rule))
+        for name, before in known:
+            index[name] = self.add(before, item)
+
     def sections(self) -> dict[str, bytes]:
         starts = array("I", [0])
         items = array("I")
@@ -188,9 +199,7 @@ def _index_names(
 ) -> dict[bytes, int]:
     """Every name that an order or the operator names, with its rule."""
     index: dict[bytes, int] = {}
-    total = sum(
-        len(loaded.domains) + len(loaded.exact) + len(loaded.below) for loaded in in_force
-    )
+    total = sum(len(loaded.domains) + len(loaded.exact) + len(loaded.below) for loaded in in_force)
     done = 0
     for number, loaded in enumerate(in_force):
         exempt = frozenset(loaded.exempt)
@@ -200,16 +209,13 @@ def _index_names(
             (BELOW, loaded.below),
             (EXEMPT, loaded.exempt),
         ):
-            item = number << 8 | kind
-            for name in names:
-                if exempt and kind != EXEMPT and not exempt.isdisjoint(ancestors(name)):
-                    continue
-                index[name] = rules.add(index.get(name, 0), item)
+            if exempt and kind != EXEMPT:
+                names = tuple(n for n in names if exempt.isdisjoint(ancestors(n)))
+            rules.assign(index, names, number << 8 | kind)
         done += len(loaded.domains) + len(loaded.exact) + len(loaded.below)
         if progress is not None:
             progress(done, total)
-    for name in never_block:
-        index[name] = rules.add(index.get(name, 0), NO_ORDER << 8 | NEVER)
+    rules.assign(index, never_block, NO_ORDER << 8 | NEVER)
     return index
 
 
@@ -219,25 +225,18 @@ def _name_sections(index: dict[bytes, int]) -> dict[str, bytes]:
     while size < len(index):
         size *= 2
     mask = size - 1
-    keyed = sorted((crc32(name) & mask, name, rule) for name, rule in index.items())
+    names = list(index)
+    bucket_of = [crc32(name) & mask for name in names]
+    order = sorted(range(len(names)), key=bucket_of.__getitem__)
+    names = [names[at] for at in order]
     buckets = array("I", bytes(4 * (size + 1)))
-    name_at = array("I")
-    rule_of = array("I")
-    at = 0
-    for bucket, name, rule in keyed:
+    for bucket in bucket_of:
         buckets[bucket + 1] += 1
-        name_at.append(at)
-        rule_of.append(rule)
-        at += len(name)
-    running = 0
-    for bucket, count in enumerate(buckets):
-        running += count
-        buckets[bucket] = running
     return {
-        "buckets": little_endian(buckets),
-        "nameat": little_endian(name_at),
-        "rule": little_endian(rule_of),
-        "names": b"".join(name for _, name, _ in keyed),
+        "buckets": little_endian(array("I", accumulate(buckets))),
+        "nameat": little_endian(array("I", accumulate(map(len, names[:-1]), initial=0))),
+        "rule": little_endian(array("I", map(index.__getitem__, names))),
+        "names": b"".join(names),
     }
 
 

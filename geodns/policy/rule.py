@@ -110,7 +110,9 @@ class Rules:
         local = False
         for alias, rules in named.aliases:
             own = self._exemption(rules)
-            both = Exemption(exemption.orders | own.orders, exemption.never_block or own.never_block)
+            both = Exemption(
+                exemption.orders | own.orders, exemption.never_block or own.never_block
+            )
             local = local or self._named(alias, rules)
             order = -1
             if won < 0:
@@ -120,7 +122,7 @@ class Rules:
             if recorder is not None:
                 self._record(recorder, alias, rules, scope_class, both, order, to_text(alias))
         best: tuple[int, int] | None = None
-        for address, rule in named.addresses:
+        for _, rule in named.addresses:
             for order, length in self._items_of(rule):
                 local = local or self._is_local(order)
                 effect = self._effect(order, scope_class, exemption)
@@ -173,9 +175,7 @@ class Rules:
                 return order, name[at:]
         return -1, b""
 
-    def _winner_here(
-        self, rule: int, scope_class: int, full: bool, exemption: Exemption
-    ) -> int:
+    def _winner_here(self, rule: int, scope_class: int, full: bool, exemption: Exemption) -> int:
         key = rule, scope_class, full
         if not exemption.orders and (known := self._won.get(key)) is not None:
             return known

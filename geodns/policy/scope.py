@@ -145,9 +145,7 @@ class Scopes:
         return found
 
 
-def uniform_length(
-    class_at: Callable[[int], tuple[int, int, int]], address: int, bits: int
-) -> int:
+def uniform_length(class_at: Callable[[int], tuple[int, int, int]], address: int, bits: int) -> int:
     """Prefix length of the largest block around an address that has one scope class throughout.
 
     class_at(address) gives (class, first, last) of the segment that holds an address of

@@ -2,7 +2,7 @@
 
     packet -> read -> admit -> identify -> locate -> rule on the question
            -> block: reply
-           -> allow: cache or forward -> rule on aliases and addresses -> reply -> record
+           -> allow: local names -> cache or forward -> rule on aliases and addresses -> reply -> record
 
 The order of the steps is law; each says what breaks if it moves. There is no plugin chain.
 What a name resolves to is cached once for all places; what the law says about it is decided
@@ -38,10 +38,11 @@ from geodns.model.message import (
     read_query,
 )
 from geodns.model.name import from_labels
-from geodns.model.ruling import Ruling
+from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import reply
 from geodns.serve.inforce import InForce, Located
+from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
 from geodns.upstream.cache import Cache, Entry, cache_key
 from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
 
@@ -99,7 +100,7 @@ class Pipeline:
 
     def answer(
         self, packet: bytes, peer: bytes, *, stream: bool
-    ) -> bytes | None | Awaitable[bytes | None]:
+    ) -> bytes | Awaitable[bytes | None] | None:
         """Answer one packet: a reply, None for none, or an awaitable where an upstream is asked.
 
         peer: packed address (4 or 16 octets) of the socket's peer. stream: TCP. Never raises.
@@ -111,7 +112,7 @@ class Pipeline:
 
     def _answer(
         self, packet: bytes, peer: bytes, stream: bool
-    ) -> bytes | None | Awaitable[bytes | None]:
+    ) -> bytes | Awaitable[bytes | None] | None:
         count = self._counts
         count["queries/tcp" if stream else "queries/udp"] += 1
 
@@ -154,7 +155,12 @@ class Pipeline:
         if asked.ruling.block:
             return self._block(asked, asked.ruling, None)
 
-        # 6. Cache. Below the ruling: it holds upstream truth for all places alike.
+        # 6. Local names. Above the cache and the upstreams, which must never hear of them.
+        zone = local_zone(query.folded)
+        if zone is not None:
+            return self._local(asked, zone)
+
+        # 7. Cache. Below the ruling: it holds upstream truth for all places alike.
         key = cache_key(
             query.folded, query.qtype, query.qclass, query.dnssec_ok, bool(query.flags & CD)
         )
@@ -164,7 +170,7 @@ class Pipeline:
             count["cache/hits"] += 1
             return self._settle(asked, entry, now)
 
-        # 7. Forward. The rest of the way is walked when the response is there.
+        # 8. Forward. The rest of the way is walked when the response is there.
         count["cache/misses"] += 1
         return self._forward(asked, key)
 
@@ -200,7 +206,7 @@ class Pipeline:
 
     def _settle(self, asked: Asked, entry: Entry, now: float) -> bytes:
         """The end of the way of an allowed name: rule on the answer, reply, record."""
-        # 8. Rule on aliases and addresses, for this client. After cache and forward alike: an
+        # 9. Rule on aliases and addresses, for this client. After cache and forward alike: an
         #    answer that a Frenchman fetched is judged again for an Italian, and the reverse.
         named = self._named_in(asked.in_force, entry)
         ruling = asked.ruling
@@ -209,17 +215,18 @@ class Pipeline:
             if ruling.block:
                 return self._block(asked, ruling, (entry, now))
 
-        # 9. Reply. Last, since only now is it known whether the answer may differ by place.
+        # 10. Reply. Last, since only now is it known whether the answer may differ by place.
         response = entry.response
         packet = entry.aged(now)
-        if asked.query.qtype == ANY and response.rcode == 0:
+        cut = asked.query.qtype == ANY and response.rcode == 0
+        if cut:
             packet = reply.minimal_any(response, packet)
         options = reply.Options(
             ede_raw=response.ede,
             ecs=self._ecs_option(asked, named=asked.ruling.named or ruling.named),
         )
         self._counts["allowed"] += 1
-        return reply.passed(asked.query, response, packet, options, asked.limit)
+        return reply.passed(asked.query, response, packet, options, asked.limit, whole=not cut)
 
     def _identify(self, query: Query, peer: bytes) -> tuple[Client, Ecs | None]:
         """Who is judged: trusted ECS, then the socket. Malformed ECS is ValueError for anybody."""
@@ -247,6 +254,13 @@ class Pipeline:
                     return reply.text_answer(query, text, limit)
         self._counts["refused"] += 1
         return reply.status(query, REFUSED, limit)
+
+    def _local(self, asked: Asked, zone: bytes) -> bytes:
+        self._counts["local"] += 1
+        verdict = local_verdict(asked.query, zone)
+        options = reply.Options(ecs=self._ecs_option(asked, named=False))
+        action: Action = "sinkhole" if verdict == "address" else verdict
+        return reply.block(asked.query, action, TTL, zone, LOOPBACK, options, asked.limit)
 
     def _judge(
         self, in_force: InForce, client: Client, query: Query
@@ -282,9 +296,7 @@ class Pipeline:
         entry.note = in_force.snapshot, named
         return named
 
-    def _block(
-        self, asked: Asked, ruling: Ruling, through: tuple[Entry, float] | None
-    ) -> bytes:
+    def _block(self, asked: Asked, ruling: Ruling, through: tuple[Entry, float] | None) -> bytes:
         order = asked.in_force.snapshot.orders[ruling.order]
         self._counts["blocked"] += 1
         self._counts[f"order/{order.id}"] += 1
@@ -344,5 +356,4 @@ class Pipeline:
 
     async def close(self) -> None:
         """Let go of the upstream sockets."""
-        await self._forwarder.close()
-
+        self._forwarder.close()

@@ -164,13 +164,19 @@ def block(
 
 
 def passed(
-    query: Query, response: Response, packet: bytes | bytearray, options: Options, limit: int
+    query: Query,
+    response: Response,
+    packet: bytes | bytearray,
+    options: Options,
+    limit: int,
+    *,
+    whole: bool = True,
 ) -> bytes:
     """An upstream's response, as raw as it came but for what belongs to this client.
 
     packet: ``response.packet`` with its TTLs counted down. The ID, the flags and the letter
-    case of the question become the client's; AD stays only for who asked for it (RFC 6840
-    section 5.7); our OPT is appended.
+    case of the question become the client's; our OPT is appended. AD stays only for who
+    asked for it (RFC 6840 section 5.7), and only where the answer is whole.
     """
     opt = b""
     if query.edns is not None:
@@ -181,7 +187,7 @@ def passed(
         return _truncated(query, response.rcode, options, limit)
     out = bytearray(packet)
     flags = _flags(query, response.rcode)
-    if response.flags & AD and (query.flags & AD or query.dnssec_ok):
+    if whole and response.flags & AD and (query.flags & AD or query.dnssec_ok):
         flags |= AD
     additional = int.from_bytes(out[10:12], "big") + (1 if opt else 0)
     out[0:4] = query.id.to_bytes(2, "big") + flags.to_bytes(2, "big")
@@ -199,12 +205,9 @@ def minimal_any(response: Response, packet: bytes | bytearray) -> bytes:
         (at for at, (_, kind) in enumerate(response.records) if kind != first),
         len(response.records),
     )
-    if count < len(response.records):
-        end = response.records[count][0]
-    else:
-        end = response.answer_end
-    flags = response.flags & ~AD
-    return HEADER.pack(0, flags, 1, count, 0, 0) + bytes(packet[HEADER.size : end])
+    whole = count == len(response.records)
+    end = response.answer_end if whole else response.records[count][0]
+    return HEADER.pack(0, response.flags, 1, count, 0, 0) + bytes(packet[HEADER.size : end])
 
 
 def chain_to(response: Response, packet: bytes | bytearray, alias: bytes | None) -> Chain:
@@ -264,5 +267,3 @@ def _soa(owner: bytes, ttl: int) -> bytes:
 def _address_record(owner: bytes, address: bytes, ttl: int) -> tuple[int, bytes]:
     kind = A if len(address) == 4 else AAAA
     return kind, owner + _RECORD.pack(kind, IN, ttl, len(address)) + address
-
-
