@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from geodns.config import Settings
     from geodns.orders.load import Loaded
 
+PLACES, LAST_GOOD = "places", "last-good"
+"""Folders inside [server].state."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -31,9 +34,7 @@ def make_pipeline(settings: dict[str, Any]) -> Pipeline:
     forwarder = Forwarder(
         upstream["servers"], upstream["timeout"], upstream["attempts"], settings["limits"]["misses"]
     )
-    return Pipeline(
-        forwarder, Cache(cache["size"], cache["min_ttl"], cache["max_ttl"]), settings
-    )
+    return Pipeline(forwarder, Cache(cache["size"], cache["min_ttl"], cache["max_ttl"]), settings)
 
 
 def load_in_force(snapshot: Path, places: Path, stale: Collection[int]) -> InForce:
@@ -46,18 +47,16 @@ def open_places(settings: Settings, progress: Progress | None = None) -> PlaceTa
     from geodns.locate.build import build_places
 
     state = settings.server.state
-    path = build_places(
-        settings.geoip.databases, settings.geoip.geofeeds, state / "places", progress
-    )
+    path = build_places(settings.geoip.databases, settings.geoip.geofeeds, state / PLACES, progress)
     return PlaceTable.open(path)
 
 
 def load_orders(settings: Settings, progress: Progress | None = None) -> Loaded:
-    """Load the order files as the server would, last good editions included."""
+    """Load the order files as the server would, with the last good editions that it keeps."""
     from geodns.orders.load import OrderLoader
 
-    loader = OrderLoader(settings.orders.directories, settings.server.state / "last-good")
-    return loader.load(progress)
+    last_good = settings.server.state / LAST_GOOD
+    return OrderLoader(settings.orders.directories, last_good, keep=False).load(progress)
 
 
 def compile_in_force(

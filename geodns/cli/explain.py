@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -20,6 +21,7 @@ from geodns.model import name as names
 from geodns.model.message import IN, Response
 from geodns.model.place import PlaceFault, country_name, kind, parse_place
 from geodns.model.ruling import Ground, Ruling
+from geodns.orders.load import Loaded
 from geodns.policy.rule import Recorder
 from geodns.serve.inforce import InForce, Located
 
@@ -75,6 +77,7 @@ def explain(
             ruling = in_force.rules.rule_answer(found, located.scope_class, exemption, recorder)
     facts = _facts(in_force, located, ruling, recorder.grounds, asked, qtype.upper(), instant)
     facts["answer"] = None if response is None else _answer(response)
+    facts["not_in_force"] = _not_in_force(in_force, loaded, asked)
     facts["faults"] = [fault.as_json() for fault in loaded.faults]
     if json:
         out.document(facts)
@@ -257,6 +260,22 @@ def _answer(response: Response) -> dict[str, Any]:
     }
 
 
+def _not_in_force(in_force: InForce, loaded: Loaded, name: bytes) -> list[dict[str, Any]]:
+    """Orders on file that name the name but rule nothing now: what people ask about first."""
+    above = set(names.ancestors(name))
+    here = {order.id for order in in_force.snapshot.orders}
+    return [
+        {"order": one.order.id, "status": one.order.status, "title": one.order.title}
+        for one in loaded.orders
+        if one.order.id not in here
+        and (
+            not above.isdisjoint(one.domains)
+            or name in one.exact
+            or not (above - {name}).isdisjoint(one.below)
+        )
+    ]
+
+
 def _order_id(in_force: InForce, ruling: Ruling) -> str | None:
     return in_force.snapshot.orders[ruling.order].id if ruling.block else None
 
@@ -294,7 +313,7 @@ def _facts(
         "order": _order_id(in_force, ruling),
         "name": names.to_text(name),
         "type": qtype,
-        "at": at.isoformat(),
+        "at": at.isoformat(timespec="seconds"),
         "client": {
             "address": located.client.text(),
             "provenance": located.client.provenance,
@@ -346,14 +365,14 @@ def _ground(in_force: InForce, ground: Ground) -> dict[str, Any]:
         "authority_kind": order.authority_kind,
         "reference": order.reference or None,
         "jurisdiction": order.jurisdiction,
-        "effective": _instant(order.effective),
-        "expires": _instant(order.expires) if order.expires is not None else None,
+        "effective": _instant(order.effective, order.timezone),
+        "expires": None if order.expires is None else _instant(order.expires, order.timezone),
         "last_good": order.last_good,
     }
 
 
-def _instant(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()
+def _instant(seconds: float, timezone: str) -> str:
+    return datetime.fromtimestamp(seconds, ZoneInfo(timezone)).isoformat()
 
 
 def _day(seconds: float) -> str:
@@ -398,6 +417,8 @@ def _show(facts: dict[str, Any], where: str) -> None:
             + (f" until {ground['expires'][:10]}" if ground["expires"] else "")
         )
         out.line(f"            {ground['reason']}")
+    for order in facts["not_in_force"]:
+        out.line(f"  no force  {order['order']} names it too; its status is {order['status']}")
     if facts["ruling"] == "block":
         reply = facts["reply"]
         out.line(f"5 ruling    block by {facts['order']}", style="bold red")

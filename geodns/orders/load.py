@@ -12,9 +12,9 @@ from geodns.orders.keep import Kept, LastGood
 from geodns.orders.lint import Finding, lint, lint_all
 from geodns.orders.loaded import LoadedOrder
 from geodns.orders.read import Reading, edition_of, read_order
-from geodns.orders.scan import Scan, Signature, read_settled, scan, stat_list
+from geodns.orders.scan import Scan, Signature, read_settled, scan, scan_path, stat_list
 
-__all__ = ["Finding", "Loaded", "LoadedOrder", "OrderLoader"]
+__all__ = ["Finding", "Loaded", "LoadedOrder", "OrderLoader", "load_path"]
 
 GRACE = 0.02
 """Seconds after which a file that has gone is looked for again: some editors move a file
@@ -62,10 +62,14 @@ class OrderLoader:
     """Reads folders of orders again and again, each time only what changed.
 
     directories: each holds ``<PLACE>/<id>.toml``. last_good: where good editions are kept,
-    or None to keep them in memory only. Not to be called from two threads at once.
+    or None to keep them in memory only. keep: whether that directory is written to; a command
+    beside a running server only reads it. Not to be called from two threads at once.
     """
 
-    def __init__(self, directories: Sequence[Path], last_good: Path | None) -> None:
+    def __init__(
+        self, directories: Sequence[Path], last_good: Path | None, *, keep: bool = True
+    ) -> None:
+        self._writes = keep
         self._directories = tuple(directories)
         self._last_good = LastGood(last_good) if last_good is not None else None
         self._entries: dict[str, _Entry] = {}
@@ -74,9 +78,15 @@ class OrderLoader:
     def load(self, progress: Progress | None = None) -> Loaded:
         """Scan all folders. progress is called with (files read, files to read)."""
         found = scan(self._directories)
-        if any(path not in found.files and not found.hides(path) for path in self._entries):
+        if any(
+            path not in found.files and path not in found.broken and not found.hides(path)
+            for path in self._entries
+        ):
             time.sleep(GRACE)
             found = scan(self._directories)
+        return self._take(found, progress)
+
+    def _take(self, found: Scan, progress: Progress | None = None, *, whole: bool = True) -> Loaded:
         faults = list(found.faults)
         self._forget(found)
         for path in found.broken:
@@ -92,7 +102,7 @@ class OrderLoader:
             parsed += self._read(path, place)
             if progress is not None:
                 progress(done, len(stale))
-        return self._gather(found, faults, parsed)
+        return self._gather(faults, parsed, whole=whole)
 
     def _forget(self, found: Scan) -> None:
         """Drop what has gone; take from disk what stands where nothing can be seen."""
@@ -187,7 +197,7 @@ class OrderLoader:
         order = read_order(path, kept.place, kept.data, fetch).order
         return replace(order, last_good=True) if order is not None else None
 
-    def _gather(self, found: Scan, faults: list[Fault], parsed: int) -> Loaded:
+    def _gather(self, faults: list[Fault], parsed: int, *, whole: bool) -> Loaded:
         winners, doubles = self._unique()
         faults += doubles.values()
         orders: list[LoadedOrder] = []
@@ -204,7 +214,8 @@ class OrderLoader:
         self._in_force = winners
         faults += self._keep()
         orders.sort(key=lambda loaded: loaded.order.id)
-        findings += lint_all(orders)
+        if whole:
+            findings += lint_all(orders)
         findings.sort(key=lambda finding: (finding.file, finding.field or ""))
         faults.sort(key=lambda fault: (fault.file or "", fault.line or 0))
         return Loaded(tuple(orders), tuple(faults), tuple(findings), tuple(sorted(refused)), parsed)
@@ -232,7 +243,7 @@ class OrderLoader:
 
     def _keep(self) -> Iterable[Fault]:
         """Bring the directory of last good editions up to date."""
-        if self._last_good is None:
+        if self._last_good is None or not self._writes:
             return
         try:
             for path, entry in self._entries.items():
@@ -245,8 +256,16 @@ class OrderLoader:
             yield Fault(told, error.filename)
 
 
+def load_path(path: Path) -> Loaded:
+    """Read one order file, one place's folder, or one directory of orders by itself.
+
+    What only all orders together show is not looked for. Nothing is kept.
+    """
+    return OrderLoader((), None)._take(scan_path(path), whole=False)
+
+
 def _beside(path: str, name: str) -> str:
-    return f"{path.rpartition('/')[0]}/{name}"
+    return f"{path[: path.rfind('/') + 1]}{name}"
 
 
 def _same(old: _Entry, data: bytes, fetch: Callable[[str], bytes]) -> bool:

@@ -132,6 +132,7 @@ def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
         jurisdiction=jurisdiction,
         effective=loaded.effective.timestamp(),
         expires=None if loaded.expires is None else loaded.expires.timestamp(),
+        timezone=order.timezone,
         reach=reaches.setdefault(reach, len(reaches)),
         action=order.response.action,
         ttl=order.response.ttl,

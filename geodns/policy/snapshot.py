@@ -69,7 +69,8 @@ class Reach:
 class OrderRecord:
     """What serving and explaining need to know of one order in force.
 
-    jurisdiction: as the order writes it, for people. effective, expires: epoch seconds.
+    jurisdiction: as the order writes it, for people. effective, expires: epoch seconds;
+    timezone: IANA name, for showing them.
     ttl: seconds. ede: extended error code (RFC 8914). text: EXTRA-TEXT, UTF-8.
     addresses: sinkhole addresses, packed (4 or 16 octets, network byte order).
     """
@@ -85,6 +86,7 @@ class OrderRecord:
     jurisdiction: str
     effective: float
     expires: float | None
+    timezone: str
     reach: int
     action: Action
     ttl: int

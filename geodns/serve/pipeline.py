@@ -2,7 +2,7 @@
 
     packet -> read -> admit -> identify -> locate -> rule on the question
            -> block: reply
-           -> allow: local names -> cache or forward -> rule on aliases and addresses -> reply -> record
+           -> allow: local names, cache or forward -> rule on aliases and addresses -> reply
 
 The order of the steps is law; each says what breaks if it moves. There is no plugin chain.
 What a name resolves to is cached once for all places; what the law says about it is decided
