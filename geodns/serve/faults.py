@@ -1,0 +1,40 @@
+"""What is wrong with the operator's input at the moment: shown by status, logged once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from geodns.errors import Fault
+from geodns.serve.tables import Signature, signature
+
+log = logging.getLogger("geodns.reload")
+
+
+class Faults:
+    """The present faults by what they are about (``orders``, ``places``, ``settings``, ...)."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, tuple[Fault, ...]] = {}
+        self._said: set[tuple[str, Fault, Signature]] = set()
+
+    def all(self) -> tuple[Fault, ...]:
+        """All that is wrong now."""
+        return tuple(fault for faults in self._now.values() for fault in faults)
+
+    def set(self, about: str, faults: Sequence[Fault] = (), seen: Signature = ()) -> None:
+        """Replace the faults about one thing.
+
+        Each is logged once for each edition of its file, however often it is found again.
+        seen: what the files looked like, where the fault does not name one.
+        """
+        self._now[about] = tuple(faults)
+        said = {key for key in self._said if key[0] != about}
+        for fault in faults:
+            edition = seen or (signature([Path(fault.file)]) if fault.file else ())
+            key = (about, fault, edition)
+            if key not in self._said:
+                log.error("%s", fault)
+            said.add(key)
+        self._said = said

@@ -1,0 +1,402 @@
+"""The way of an order through the running server: file -> snapshot -> in force on every worker.
+
+Whatever changes (order files, geofeeds, databases, the settings file, the clock), it is one
+cycle that looks at all of it, takes over what is good, keeps the former state of what is
+faulty, and hands the workers a load if there is anything new in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from geodns.config import load_settings
+from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderError, ServerError
+from geodns.locate.table import PlaceTable
+from geodns.model import name
+from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
+from geodns.policy.compile import compile_snapshot
+from geodns.policy.scope import unplaceable
+from geodns.policy.snapshot import Snapshot, write_snapshot
+from geodns.serve.faults import Faults
+from geodns.serve.supervisor import Load
+from geodns.serve.tables import Signature, build_tables, signature
+from geodns.serve.watch import Watch
+from geodns.settings import Settings
+
+RESCAN = 2.0
+"""Seconds between two looks at everything, where nothing tells that it changed."""
+PAUSE = 0.05
+"""Seconds at least between two cycles, so that endless writing leaves time for the rest."""
+CLOCK = 1.0
+"""Seconds after which the wall clock is read again: it may have been set."""
+WARN_DAYS = 30
+"""Days after which a database's age is warned of."""
+SETTLE = 0.1
+"""Seconds that databases and geofeeds must stay unchanged before they are read."""
+
+Distribute = Callable[[Load], Awaitable[bool]]
+Progress = Callable[[int, int], None]
+
+log = logging.getLogger("geodns.reload")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One reload. at: epoch seconds when it was done; took: seconds since it was begun.
+
+    trigger: ``start``, ``files``, ``clock`` or ``SIGHUP``. parsed: order files parsed.
+    changed: whether anything new was put in force. everywhere: whether every worker has it.
+    """
+
+    at: float
+    took: float
+    trigger: str
+    parsed: int
+    changed: bool
+    everywhere: bool
+
+
+class Reloader:
+    """Holds what is in force, and brings it up to date."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        skip_bad_orders: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """clock: the wall clock, in epoch seconds."""
+        self.settings = settings
+        self._settings_json = settings.model_dump(mode="json")
+        self.snapshot: Snapshot
+        self.table: PlaceTable
+        self.load: Load
+        self.orders: tuple[LoadedOrder, ...] = ()
+        self.records: list[Record] = []
+        self.reloads = 0
+        self.failures = 0
+        self.restart_needed: tuple[str, ...] = ()
+        self._clock = clock
+        self._state = settings.server.state
+        self._loader = self._make_loader(settings)
+        self._skip_bad_orders = skip_bad_orders
+        self._wake = asyncio.Event()
+        self._trigger = "files"
+        self._compiled_at = 0.0
+        self._compiled_never: tuple[bytes, ...] = ()
+        self._faults = Faults()
+        self._settings_seen: Signature = self._settings_signature()
+        self._tables_seen: tuple[Signature, float] = ((), 0.0)
+        self._tables_built: Signature = ()
+        self._building: asyncio.Task[None] | None = None
+        self._new_table: PlaceTable | None = None
+        self._refused_load: Load | None = None
+        self._roll_needed = False
+        self._watch = Watch(self._wake.set)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """All that is wrong with what the operator gave, now."""
+        return self._faults.all()
+
+    async def locate(self, progress: Progress | None = None) -> None:
+        """Make the first place tables. Raises DatabaseError where there can be none."""
+        files = self._table_files()
+        self._tables_built = signature(files)
+        geoip = self.settings.geoip
+        self.table = await build_tables(
+            geoip.databases, geoip.geofeeds, self._state / "places", progress
+        )
+        for source in self.table.sources:
+            days = (self._clock() - source.built) / 86400
+            if source.kind != "geofeed" and days > WARN_DAYS:
+                log.warning("%s is %d days old; see: geodns geoip update", source.path, days)
+
+    async def prepare(self, progress: Progress | None = None) -> Load:
+        """Make the first load, after ``locate``.
+
+        Raises OrderError with all faults where an order file has no usable edition, unless
+        such files are to be skipped.
+        """
+        began = time.monotonic()
+        loaded = await asyncio.to_thread(self._loader.load, progress)
+        orders, faults = self._accept(loaded)
+        misplaced = len(faults) > len(loaded.faults)
+        if (loaded.refused or misplaced) and not self._skip_bad_orders:
+            raise OrderError(faults)
+        self._faults.set("orders", faults)
+        self.orders = orders
+        self.load = await self._compile()
+        self._note(
+            Record(self._clock(), time.monotonic() - began, "start", loaded.parsed, True, True)
+        )
+        return self.load
+
+    def wake(self, trigger: str) -> None:
+        """Look at everything now; ``trigger`` goes into the record."""
+        self._trigger = trigger
+        if trigger == "SIGHUP":
+            self._tables_built = ()
+            self._refused_load = None
+        self._wake.set()
+
+    async def run(self, distribute: Distribute, roll: Callable[[], Awaitable[None]]) -> None:
+        """Keep what is in force up to date, for ever."""
+        scanned = -RESCAN
+        took = 0.0
+        try:
+            while True:
+                # A look at very many files must not become all that is done.
+                pause = max(RESCAN, 20 * took) - (time.monotonic() - scanned)
+                await self._wait(max(pause, 0.0))
+                trigger, self._trigger = self._trigger, "files"
+                woken = self._wake.is_set()
+                self._wake.clear()
+                scan = woken or time.monotonic() - scanned >= max(RESCAN, 20 * took)
+                began = time.monotonic()
+                try:
+                    await self._cycle(trigger, scan, distribute)
+                    if self._roll_needed:
+                        self._roll_needed = False
+                        await roll()
+                except (GeodnsError, OSError) as error:
+                    self._faults.set("reload", [Fault(f"the reload failed: {error}")])
+                if scan:
+                    scanned = time.monotonic()
+                    took = scanned - began
+                    self._watch.look_at(self.settings.orders.directories, self._folders())
+                await asyncio.sleep(PAUSE)
+        finally:
+            if self._building is not None:
+                self._building.cancel()
+                await asyncio.gather(self._building, return_exceptions=True)
+            await self._watch.close()
+
+    async def _wait(self, rescan: float) -> None:
+        left = min(CLOCK, rescan)
+        if self.snapshot.next_change is not None:
+            left = min(left, max(0.0, self.snapshot.next_change - self._clock()))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), left)
+
+    async def _cycle(self, trigger: str, scan: bool, distribute: Distribute) -> None:
+        began = time.monotonic()
+        parsed = 0
+        forced = trigger == "SIGHUP"
+        other_orders = False
+        if scan or forced:
+            await self._look_at_settings()
+            self._look_at_tables()
+            loaded = await asyncio.to_thread(self._loader.load)
+            parsed = loaded.parsed
+            if self._new_table is not None:
+                self._take_table(loaded)
+            orders, faults = self._accept(loaded)
+            self._faults.set("orders", faults)
+            other_orders = _editions(orders) != _editions(self.orders)
+            self.orders = orders
+        now = self._clock()
+        due = self.snapshot.next_change is not None and now >= self.snapshot.next_change
+        # A clock that was set back may have taken an order's beginning with it.
+        due = due or now < self._compiled_at
+        load = self._with_snapshot(self.load.snapshot, self.load.digest)
+        if other_orders or due or forced or self._never_block() != self._compiled_never:
+            load = await self._compile()
+        if load == self._refused_load:
+            return
+        changed = load != self.load
+        everywhere = True
+        if changed:
+            try:
+                everywhere = await distribute(load)
+            except ServerError as error:
+                self._refused_load = load
+                self.failures += 1
+                self._faults.set("reload", [Fault(str(error))])
+                return
+            former, self.load = self.load, load
+            self._refused_load = None
+            await asyncio.to_thread(self._clean, {former.snapshot, load.snapshot})
+        self._faults.set("reload")
+        if trigger == "files" and (due or not scan):
+            trigger = "clock"
+        if changed or forced or parsed:
+            took = time.monotonic() - began
+            self._note(Record(self._clock(), took, trigger, parsed, changed, everywhere))
+
+    def _note(self, record: Record) -> None:
+        self.reloads += 1
+        self.records = [*self.records[-19:], record]
+        if record.trigger != "start":
+            log.info(
+                "reload (%s): %d orders in force, %d parsed, digest %s, %s after %.2f s",
+                record.trigger,
+                len(self.snapshot.orders),
+                record.parsed,
+                self.load.digest[:12],
+                "on every worker" if record.everywhere else "NOT yet on every worker",
+                record.took,
+            )
+
+    # Orders
+
+    def _make_loader(self, settings: Settings) -> OrderLoader:
+        return OrderLoader(settings.orders.directories, self._state / "last-good")
+
+    def _accept(self, loaded: Loaded) -> tuple[tuple[LoadedOrder, ...], tuple[Fault, ...]]:
+        """The orders to be in force, and all faults.
+
+        An order whose places the databases cannot tell is faulty like one that cannot be
+        read: the edition in force before stays, if the databases can place that one.
+        """
+        misplaced = self._unplaceable(loaded.orders, self.table)
+        bad = {fault.file for fault in misplaced}
+        former = {order.path: order for order in self.orders}
+        orders = []
+        for order in loaded.orders:
+            if order.path not in bad:
+                orders.append(order)
+                continue
+            before = former.get(order.path)
+            if before is not None and not self._unplaceable([before], self.table):
+                orders.append(before)
+        return tuple(orders), (*loaded.faults, *misplaced)
+
+    @staticmethod
+    def _unplaceable(orders: Sequence[LoadedOrder], table: PlaceTable) -> tuple[Fault, ...]:
+        return unplaceable(orders, has_subdivisions=table.has_subdivisions, has_asn=table.has_asn)
+
+    def _never_block(self) -> tuple[bytes, ...]:
+        return tuple(name.parse(text) for text in self.settings.orders.never_block)
+
+    async def _compile(self) -> Load:
+        now = self._clock()
+        never = self._compiled_never = self._never_block()
+        orders = self.orders
+
+        def work() -> tuple[Path, Snapshot]:
+            data = compile_snapshot(orders, datetime.fromtimestamp(now, UTC), never)
+            path = write_snapshot(data, self._state / "snapshots")
+            return path, Snapshot(data, str(path))
+
+        path, self.snapshot = await asyncio.to_thread(work)
+        self._compiled_at = now
+        return self._with_snapshot(str(path), self.snapshot.digest)
+
+    def _with_snapshot(self, path: str, digest: str) -> Load:
+        stale = self.table.stale(self.settings.geoip.max_age_days, self._clock())
+        return Load(path, digest, str(self.table.path), tuple(stale), self._settings_json)
+
+    def _clean(self, keep: set[str]) -> None:
+        with suppress(OSError):
+            for path in (self._state / "snapshots").iterdir():
+                if str(path) not in keep:
+                    path.unlink()
+
+    # Databases and geofeeds
+
+    def _table_files(self) -> list[Path]:
+        return [*self.settings.geoip.databases, *self.settings.geoip.geofeeds]
+
+    def _look_at_tables(self) -> None:
+        seen = signature(self._table_files())
+        now = time.monotonic()
+        if seen == self._tables_built:
+            return
+        if seen != self._tables_seen[0]:
+            self._tables_seen = (seen, now)
+        if now - self._tables_seen[1] < SETTLE:
+            # Half a file copied in place is no database.
+            asyncio.get_running_loop().call_later(SETTLE, self._wake.set)
+        elif self._building is None:
+            self._building = asyncio.create_task(self._build(seen))
+
+    async def _build(self, seen: Signature) -> None:
+        geoip = self.settings.geoip
+        try:
+            table = await build_tables(geoip.databases, geoip.geofeeds, self._state / "places")
+        except (DatabaseError, OSError) as error:
+            self.failures += 1
+            told = [
+                Fault(f"{line} (the place tables in force stay)") for line in str(error).split("\n")
+            ]
+            self._faults.set("places", told, seen)
+        else:
+            self._new_table = table
+            self._faults.set("places")
+        finally:
+            self._tables_built = seen
+            self._building = None
+            self._wake.set()
+
+    def _take_table(self, loaded: Loaded) -> None:
+        """Use new tables, unless orders in force could not be placed any more."""
+        table, self._new_table = self._new_table, None
+        assert table is not None
+        paths = {order.path for order in loaded.orders}
+        lost = self._unplaceable([order for order in self.orders if order.path in paths], table)
+        if lost:
+            self.failures += 1
+            told = "the new place tables are not used, the old ones stay: "
+            self._faults.set("places", [Fault(told + fault.message, fault.file) for fault in lost])
+        else:
+            self.table = table
+
+    # Settings
+
+    def _settings_signature(self) -> Signature:
+        path = self.settings.path
+        return () if path is None else signature([path])
+
+    async def _look_at_settings(self) -> None:
+        seen = self._settings_signature()
+        if seen == self._settings_seen or self.settings.path is None:
+            return
+        self._settings_seen = seen
+        try:
+            new = await asyncio.to_thread(load_settings, self.settings.path)
+            if not new.upstream.servers:
+                told = "no servers any more; geodns needs one to forward to"
+                raise InputFaults([Fault(told, str(new.path), None, "upstream.servers")])
+        except InputFaults as error:
+            self.failures += 1
+            self._faults.set("settings", error.faults, seen)
+            return
+        self._faults.set("settings")
+        old = self.settings
+        fixed = ("listen", "workers", "state")
+        kept = {key: getattr(old.server, key) for key in fixed}
+        self.restart_needed = tuple(
+            f"server.{key}" for key in fixed if getattr(new.server, key) != kept[key]
+        )
+        if self.restart_needed:
+            log.warning("%s changed; a restart is needed for that", ", ".join(self.restart_needed))
+        server = new.server.model_copy(update=kept)
+        self.settings = new.model_copy(update={"server": server})
+        self._settings_json = self.settings.model_dump(mode="json")
+        if new.orders.directories != old.orders.directories:
+            self._loader = self._make_loader(self.settings)
+        self._roll_needed = (new.upstream, new.cache, new.limits.misses) != (
+            old.upstream,
+            old.cache,
+            old.limits.misses,
+        )
+        log.info("the settings were read again")
+
+    def _folders(self) -> list[Path]:
+        files = self._table_files()
+        if self.settings.path is not None:
+            files.append(self.settings.path)
+        return sorted({path.parent for path in files})
+
+
+def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str]]:
+    return [(order.path, order.edition) for order in orders]

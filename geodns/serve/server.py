@@ -1,0 +1,256 @@
+"""The parent process: it opens the sockets, starts the workers, keeps all of it up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+
+import uvloop
+
+from geodns.errors import Fault, GeodnsError, ServerError, SettingsError
+from geodns.serve.control import Control, lock_state
+from geodns.serve.reload import Reloader
+from geodns.serve.sockets import Listener, open_listeners
+from geodns.serve.status import describe
+from geodns.serve.supervisor import Supervisor
+from geodns.settings import Settings
+
+Address = tuple[str, int]
+Ready = Callable[[list[Address]], None]
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""Shows how far something is: a description in, a function of (done, total) out."""
+
+log = logging.getLogger("geodns.server")
+
+
+async def run(
+    settings: Settings,
+    skip_bad_orders: bool = False,
+    ready: Ready | None = None,
+    stop: asyncio.Event | None = None,
+    bar: Bar | None = None,
+    *,
+    as_json: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until ``stop`` is set; then drain.
+
+    Raises GeodnsError if it cannot start, with nothing left running. When every worker has
+    the first load in force it calls ``ready`` with the (address, port) pairs listened on, UDP
+    and TCP alike; without ``ready`` it prints the ready line to stdout. SIGHUP looks at all
+    files anew. bar: shows progress at the start. as_json: the ready line is a JSON document.
+    """
+    if not settings.upstream.servers:
+        raise SettingsError(
+            [
+                Fault(
+                    "no servers to forward to; for example: servers = ['9.9.9.9']",
+                    str(settings.path) if settings.path else None,
+                    None,
+                    "upstream.servers",
+                )
+            ]
+        )
+    ending = stop or asyncio.Event()
+    async with AsyncExitStack() as stack:
+        hangups = _take_signals(stack, ending)
+        stack.enter_context(lock_state(settings.server.state))
+        workers = settings.worker_count()
+        listeners = open_listeners(settings.server.listen, workers)
+        for listener in listeners:
+            stack.callback(listener.close)
+        reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
+        supervisor = Supervisor(listeners, workers)
+        starting = asyncio.create_task(_start(reloader, supervisor, bar or _no_bar))
+        if not await _unless(ending, starting):
+            return
+        control = Control(
+            settings.server.state, {"status": lambda: describe(reloader, supervisor, listeners)}
+        )
+        stack.push_async_callback(supervisor.drain)
+        await control.open()
+        stack.push_async_callback(control.close)
+        updating = asyncio.create_task(reloader.run(supervisor.distribute, supervisor.roll))
+        stack.push_async_callback(_cancel, updating)
+        hangups.on_hangup(lambda: reloader.wake("SIGHUP"))
+        _notify_systemd("READY=1")
+        if ready is None:
+            _say_ready(listeners, supervisor, reloader, as_json=as_json)
+        else:
+            ready([(listener.address.host, listener.address.port) for listener in listeners])
+        if await _unless(ending, updating):
+            raise ServerError("reloading ended unexpectedly")
+        log.info("draining")
+        _notify_systemd("STOPPING=1")
+
+
+async def _start(reloader: Reloader, supervisor: Supervisor, bar: Bar) -> None:
+    with bar("place tables") as progress:
+        await reloader.locate(progress)
+    with bar("orders") as progress:
+        load = await reloader.prepare(progress)
+    await supervisor.start(load)
+
+
+@contextmanager
+def _no_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    del description
+    yield lambda done, total: None
+
+
+async def _unless(ending: asyncio.Event, task: asyncio.Task[None]) -> bool:
+    """Wait for a task; cancel it and return False if the end comes first."""
+    waiting = asyncio.create_task(ending.wait())
+    try:
+        await asyncio.wait((waiting, task), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        if not task.done():
+            await _cancel(task)
+    if task.cancelled():
+        return False
+    task.result()
+    return True
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, GeodnsError):
+        await task
+
+
+@dataclass(slots=True)
+class _Hangups:
+    """SIGHUP, which may come before there is anything to reload."""
+
+    act: Callable[[], None] | None = None
+    pending: bool = field(default=False)
+
+    def take(self) -> None:
+        self.pending = self.act is None
+        if self.act is not None:
+            self.act()
+
+    def on_hangup(self, act: Callable[[], None]) -> None:
+        self.act = act
+        if self.pending:
+            self.take()
+
+
+def _take_signals(stack: AsyncExitStack, ending: asyncio.Event) -> _Hangups:
+    hangups = _Hangups()
+    if threading.current_thread() is not threading.main_thread():
+        return hangups
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _end, ending)
+        stack.callback(loop.remove_signal_handler, number)
+    loop.add_signal_handler(signal.SIGHUP, hangups.take)
+    stack.callback(loop.remove_signal_handler, signal.SIGHUP)
+    return hangups
+
+
+def _end(ending: asyncio.Event) -> None:
+    if ending.is_set():
+        # Asked twice: whoever asks does not want to wait. Workers end with their pipes.
+        os._exit(1)
+    ending.set()
+
+
+def _say_ready(
+    listeners: tuple[Listener, ...],
+    supervisor: Supervisor,
+    reloader: Reloader,
+    *,
+    as_json: bool,
+) -> None:
+    workers, orders = len(supervisor.slots), len(reloader.snapshot.orders)
+    digest = reloader.load.digest
+    if as_json:
+        listen = [[each.address.host, each.address.port] for each in listeners]
+        document = {"ready": listen, "workers": workers, "orders": orders, "digest": digest}
+        line = json.dumps(document)
+    else:
+        where = ", ".join(f"{each.address} (udp, tcp)" for each in listeners)
+        line = (
+            f"geodns ready: {where}, {workers} worker{'s' * (workers != 1)},"
+            f" {orders} order{'s' * (orders != 1)}, digest {digest[:12]}"
+        )
+    # Whoever started the server may not care for its output, or have gone away.
+    with suppress(OSError, ValueError):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _notify_systemd(state: str) -> None:
+    """Tell systemd, where it asks for it (sd_notify(3))."""
+    import socket
+
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect("\0" + address[1:] if address.startswith("@") else address)
+        sock.send(state.encode())
+
+
+def serve(
+    settings: Settings,
+    skip_bad_orders: bool = False,
+    bar: Bar | None = None,
+    *,
+    as_json: bool = False,
+) -> None:
+    """Run the server on an event loop of its own, in this thread, until it is told to stop."""
+    uvloop.run(run(settings, skip_bad_orders, bar=bar, as_json=as_json))
+
+
+@contextmanager
+def serving(settings: Settings, skip_bad_orders: bool = False) -> Iterator[list[Address]]:
+    """Run the very server in a thread while the block runs; for the demo and for tests.
+
+    Yields the (address, port) pairs when it is ready. Raises what ``run`` raises at start.
+    """
+    started = threading.Event()
+    addresses: list[Address] = []
+    failure: list[BaseException] = []
+    handle: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    def ready(found: list[Address]) -> None:
+        addresses.extend(found)
+        started.set()
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        handle.append((asyncio.get_running_loop(), stop))
+        await run(settings, skip_bad_orders, ready, stop)
+
+    def thread() -> None:
+        try:
+            uvloop.run(body())
+        except BaseException as error:
+            failure.append(error)
+        finally:
+            started.set()
+
+    running = threading.Thread(target=thread, name="geodns", daemon=True)
+    running.start()
+    started.wait()
+    try:
+        if failure:
+            raise failure[0]
+        yield addresses
+    finally:
+        if running.is_alive():
+            loop, stop = handle[0]
+            loop.call_soon_threadsafe(stop.set)
+        running.join()
+    if failure:
+        raise failure[0]

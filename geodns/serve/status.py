@@ -1,0 +1,96 @@
+"""What the running server says of itself, as one JSON-ready document."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from geodns.serve.reload import WARN_DAYS, Record, Reloader
+from geodns.serve.sockets import Listener
+from geodns.serve.supervisor import Slot, Supervisor
+
+_BORN = time.time()
+
+
+def describe(
+    reloader: Reloader, supervisor: Supervisor, listeners: Sequence[Listener]
+) -> dict[str, Any]:
+    """The document of ``geodns status --json``: times are ISO 8601 in UTC."""
+    now = time.time()
+    load = reloader.load
+    last = reloader.records[-1]
+    last_good = {loaded.order.id for loaded in reloader.orders if loaded.last_good}
+    workers = [_worker(slot, load.digest, supervisor.generation) for slot in supervisor.slots]
+    return {
+        "pid": os.getpid(),
+        "started": _instant(_BORN),
+        "listen": [[each.address.host, each.address.port] for each in listeners],
+        "digest": load.digest,
+        "generation": supervisor.generation,
+        "next_change": _instant(reloader.snapshot.next_change),
+        "current": all(worker["current"] for worker in workers),
+        "workers": workers,
+        "restarts": sum(slot.restarts for slot in supervisor.slots),
+        "orders": [
+            {
+                "id": order.id,
+                "title": order.title,
+                "status": "shadow" if order.shadow else "active",
+                "last_good": order.id in last_good,
+            }
+            for order in reloader.snapshot.orders
+        ],
+        "reload": _record(last),
+        "reloads": reloader.reloads,
+        "failures": reloader.failures,
+        "faults": [fault.as_json() for fault in reloader.faults],
+        "restart_needed": list(reloader.restart_needed),
+        "sources": [
+            {
+                "name": source.name,
+                "kind": source.kind,
+                "path": source.path,
+                "built": _instant(source.built),
+                "age_days": round((now - source.built) / 86400, 1),
+                "networks": source.networks,
+                "stale": index in load.stale,
+                "old": source.kind != "geofeed" and now - source.built > WARN_DAYS * 86400,
+            }
+            for index, source in enumerate(reloader.table.sources)
+        ],
+        "counters": supervisor.totals(),
+    }
+
+
+def _worker(slot: Slot, digest: str, generation: int) -> dict[str, Any]:
+    alive = slot.writer is not None and slot.process is not None
+    return {
+        "index": slot.index,
+        "pid": slot.process.pid if slot.process is not None and alive else None,
+        "digest": slot.digest,
+        "generation": slot.generation,
+        "current": alive and slot.digest == digest and slot.generation >= generation,
+        "restarts": slot.restarts,
+        "heard_ago": round(time.monotonic() - slot.heard, 2),
+        "counters": dict(slot.counters),
+    }
+
+
+def _record(record: Record) -> dict[str, Any]:
+    return {
+        "at": _instant(record.at),
+        "took": round(record.took, 3),
+        "trigger": record.trigger,
+        "parsed": record.parsed,
+        "changed": record.changed,
+        "everywhere": record.everywhere,
+    }
+
+
+def _instant(epoch: float | None) -> str | None:
+    if epoch is None:
+        return None
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds")
