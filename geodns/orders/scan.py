@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -55,6 +55,25 @@ def scan(directories: Sequence[Path]) -> Scan:
     return found
 
 
+def scan_path(path: Path) -> Scan:
+    """Look at one order file, one place's folder, or one directory of places' folders."""
+    if path.is_dir():
+        if not any(_is_order(child.name) for child in path.iterdir()):
+            return scan([path])
+        found = Scan()
+        _folder(str(path), path.absolute().name, found)
+        return found
+    found = Scan()
+    if not path.name.endswith(SUFFIX):
+        found.faults.append(
+            Fault(f"is no order file: its name does not end in {SUFFIX}", str(path))
+        )
+        return found
+    place = _place_of(str(path.parent), path.absolute().parent.name, found)
+    _look(str(path), path.stat, place, found)
+    return found
+
+
 def signature(status: os.stat_result) -> Signature:
     """Return the signature of a file from its status."""
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
@@ -92,30 +111,43 @@ def _place(name: str) -> str:
 
 
 def _folder(path: str, name: str, found: Scan) -> None:
-    place = None
-    try:
-        place = _place(name)
-    except PlaceFault as fault:
-        told = f"a folder of orders has the name of the authority's place: {fault}"
-        found.faults.append(Fault(told, path))
+    place = _place_of(path, name, found)
     for entry in _list(path, found, "folder of orders"):
         if not _is_order(entry.name):
             if not _ignored(entry.name) and entry.is_dir():
                 _nested(entry.path, found)
             continue
-        try:
-            status = entry.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "it is not a regular file")
-        except FileNotFoundError:
-            if entry.is_symlink():
-                found.faults.append(Fault("is a link to a file that does not exist", entry.path))
-                found.broken.add(entry.path)
-        except OSError as error:
-            found.faults.append(Fault(f"cannot be read: {error.strerror or error}", entry.path))
-            found.broken.add(entry.path)
+        _look(entry.path, entry.stat, place, found)
+
+
+def _look(
+    path: str, status_of: Callable[[], os.stat_result], place: str | None, found: Scan
+) -> None:
+    """Take in one order file; one that vanished meanwhile is none."""
+    told = None
+    try:
+        status = status_of()
+        if stat.S_ISREG(status.st_mode):
+            found.files[path] = (signature(status), place)
         else:
-            found.files[entry.path] = (signature(status), place)
+            told = "is not a regular file"
+    except FileNotFoundError:
+        if Path(path).is_symlink():
+            told = "is a link to a file that does not exist"
+    except OSError as error:
+        told = f"cannot be read: {error.strerror or error}"
+    if told is not None:
+        found.faults.append(Fault(told, path))
+        found.broken.add(path)
+
+
+def _place_of(path: str, name: str, found: Scan) -> str | None:
+    try:
+        return _place(name)
+    except PlaceFault as fault:
+        told = f"a folder of orders has the name of the authority's place: {fault}"
+        found.faults.append(Fault(told, path))
+        return None
 
 
 def _nested(path: str, found: Scan) -> None:
