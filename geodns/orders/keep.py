@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -85,6 +86,7 @@ class LastGood:
             return None
 
 
+@lru_cache(maxsize=65536)
 def _key(path: str) -> str:
     return sha256(os.fsencode(str(Path(path).absolute()))).hexdigest()[:32]
 

@@ -180,5 +180,5 @@ def _is_order(name: str) -> bool:
 def stat_list(path: str) -> Signature | None:
     """Return the signature of a list file, None where it cannot be looked at."""
     with suppress(OSError, ValueError):
-        return signature(Path(path).stat())
+        return signature(os.stat(path))  # noqa: PTH116 - asked for every list at every scan
     return None
