@@ -1,0 +1,1 @@
+"""Benchmarks: side by side in one run, medians quoted, written down whatever they say."""
