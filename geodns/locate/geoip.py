@@ -113,6 +113,9 @@ class _Reading:
         self.path = path
         self.data = data
         self.progress = progress
+        self.data_end = data.rfind(_MARKER)
+        if self.data_end < 0:
+            raise ValueError("it has no metadata")
         meta = Reader(BytesIO(data), MODE_FD).metadata()
         self.type = str(meta.database_type)
         self.built = float(meta.build_epoch)
@@ -123,7 +126,6 @@ class _Reading:
             raise ValueError(f"record size {bits}, IP version {self.version}, {self.nodes} nodes")
         size = self.nodes * bits // 4
         self.data_start = size + _SEPARATOR
-        self.data_end = data.rfind(_MARKER)
         if self.data_start > self.data_end:
             raise ValueError(f"{self.nodes} nodes do not fit into the file")
         self.tree = _unpack(data[:size], bits)
