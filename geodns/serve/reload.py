@@ -172,7 +172,10 @@ class Reloader:
                 if scan:
                     scanned = time.monotonic()
                     took = scanned - began
-                    self._watch.look_at(self.settings.orders.directories, self._folders())
+                    files = self._table_files()
+                    if self.settings.path is not None:
+                        files.append(self.settings.path)
+                    self._watch.look_at(self.settings.orders.directories, files)
                 await asyncio.sleep(PAUSE)
         finally:
             if self._building is not None:
@@ -390,12 +393,6 @@ class Reloader:
             old.limits.misses,
         )
         log.info("the settings were read again")
-
-    def _folders(self) -> list[Path]:
-        files = self._table_files()
-        if self.settings.path is not None:
-            files.append(self.settings.path)
-        return sorted({path.parent for path in files})
 
 
 def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 from watchfiles import awatch
@@ -16,7 +16,11 @@ _AGAIN = 5.0
 
 log = logging.getLogger("geodns.watch")
 
+# It logs every change, and our own log may lie in a folder that is watched.
+logging.getLogger("watchfiles").setLevel(logging.WARNING)
+
 Identity = tuple[tuple[str, int, int], ...]
+"""Path, device and inode of each folder that is there."""
 
 
 class Watch:
@@ -29,33 +33,38 @@ class Watch:
     def __init__(self, notify: Callable[[], None]) -> None:
         self._notify = notify
         self._tasks: list[asyncio.Task[None]] = []
-        self._identity: Identity = ()
+        self._identity: tuple[Identity, Identity, tuple[str, ...]] = ((), (), ())
         self._complained: set[str] = set()
 
-    def look_at(self, trees: Iterable[Path], folders: Iterable[Path]) -> None:
-        """Watch trees (with all below them) and folders (without).
+    def look_at(self, trees: Iterable[Path], files: Iterable[Path]) -> None:
+        """Watch trees (with all below them) and single files (in whatever folder).
 
         To be called again and again: a folder that came, went or was replaced is noticed.
         """
-        wanted = [(path, True) for path in trees] + [(path, False) for path in folders]
-        identity = _identify(wanted)
+        single = {str(path) for path in files}
+        folders = sorted({Path(path).parent for path in single})
+        identity = (_identify(trees), _identify(folders), tuple(sorted(single)))
         if identity == self._identity and not any(task.done() for task in self._tasks):
             return
         self._identity = identity
         self._cancel()
-        present = {path for path, _, _ in identity}
-        for recursive in (True, False):
-            paths = [path for path, deep in wanted if deep == recursive and str(path) in present]
-            if paths:
-                self._tasks.append(asyncio.create_task(self._run(paths, recursive)))
+        if identity[0]:
+            self._start([path for path, _, _ in identity[0]], True, None)
+        if identity[1]:
+            # Folders are watched since a file that is replaced is another one; what else
+            # happens there (our own log, perhaps) is no business of ours.
+            self._start([path for path, _, _ in identity[1]], False, single)
         # What changed before the new watch began was told to nobody.
         self._notify()
 
-    async def _run(self, paths: list[Path], recursive: bool) -> None:
+    def _start(self, paths: list[str], recursive: bool, only: Container[str] | None) -> None:
+        self._tasks.append(asyncio.create_task(self._run(paths, recursive, only)))
+
+    async def _run(self, paths: list[str], recursive: bool, only: Container[str] | None) -> None:
         try:
             async for _ in awatch(
                 *paths,
-                watch_filter=None,
+                watch_filter=None if only is None else lambda _, path: path in only,
                 debounce=DEBOUNCE_MS,
                 step=STEP_MS,
                 recursive=recursive,
@@ -83,9 +92,9 @@ class Watch:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _identify(wanted: list[tuple[Path, bool]]) -> Identity:
+def _identify(folders: Iterable[Path]) -> Identity:
     found = []
-    for path, _ in wanted:
+    for path in folders:
         try:
             status = path.stat()
         except OSError:
