@@ -6,6 +6,7 @@ so that ``geodns --help`` and short commands start at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -113,6 +114,10 @@ def geodns(
 
 def run() -> None:
     """Run the program on sys.argv and exit; errors become lines on stderr, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a letter gets its escape instead of an error.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(call(sys.argv[1:]))
 
 

@@ -28,7 +28,7 @@ def representative(places: PlaceTable, text: str) -> Address:
     Raises InputFaults for what is no country, and for countries that the databases lack.
     """
     try:
-        place = parse_place(text.upper())
+        place = parse_place(text)
     except ValueError as fault:
         raise InputFaults([Fault(f"--from: {fault}")]) from None
     if kind(place) != "country":

@@ -101,12 +101,24 @@ def _draw(
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", header_style="bold")
-    for column in columns:
-        drawn.add_column(Text(column), overflow="fold")
+    console = _console()
+    drawn = Table(
+        title=title,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
+    # Short columns (codes, ids, dates) stay whole where there is room for it; prose is folded.
+    widest = [max(map(width, column)) for column in zip(columns, *rows, strict=True)]
+    short = [size <= 26 for size in widest]
+    rigid = 2 + sum(size + 2 for size, whole in zip(widest, short, strict=True) if whole)
+    fits = rigid + 20 * short.count(False) <= console.width
+    for column, whole in zip(columns, short, strict=True):
+        drawn.add_column(Text(column), overflow="fold", no_wrap=whole and fits)
     for row in rows:
         drawn.add_row(*(Text(cell, style=(styles and styles(cell)) or "") for cell in row))
-    _console().print(drawn)
+    console.print(drawn)
 
 
 def _console(*, stderr: bool = False) -> Console:
