@@ -126,14 +126,10 @@ class Lane:
 
         Raises OSError if the server cannot be reached.
         """
-        packet = _LENGTH.pack(ident) + body
         try:
-            self._socket.send(packet)
+            self._socket.send(_LENGTH.pack(ident) + body)
         except BlockingIOError:
             pass  # lost before it left; the timeout sees to it
-        except OSError:
-            # It may be an earlier datagram's error that is told now; then this one was not sent.
-            self._socket.send(packet)
         self.uses += 1
         self.pending[ident] = asker
 
@@ -156,15 +152,25 @@ class Lane:
             self._socket.close()
             self.server.closed(self)
 
+    def fail(self) -> None:
+        """Close after an error and tell all who wait.
+
+        The kernel does not say which datagram an error is about, and uvloop listens no more to a
+        socket that had one.
+        """
+        askers = list(self.pending.values())
+        self.pending.clear()
+        self.close()
+        for asker in askers:
+            self._loop.call_soon(asker.failed, self.server)
+
     def _readable(self) -> None:
         try:
             packet = self._socket.recv(_DATAGRAM)
         except BlockingIOError:
             return
         except OSError:
-            for ident, asker in list(self.pending.items()):
-                self.forget(ident)
-                asker.failed(self.server)
+            self.fail()
             return
         if len(packet) >= 12:
             ident = packet[0] << 8 | packet[1]
@@ -205,16 +211,23 @@ class Server:
         body: the query behind its ID. Raises OSError if the server cannot be reached.
         """
         lane = self._pick(loop)
-        pending = lane.pending
-        ident = next(self._numbers)
-        while ident in pending:
-            ident = next(self._numbers)
         try:
-            lane.send(ident, body, asker)
+            return self._send(lane, body, asker)
         except OSError:
-            if lane.retired and not pending:
-                lane.close()
+            # It may be the error of an earlier datagram that is told now.
+            lane.fail()
+        lane = self._pick(loop)
+        try:
+            return self._send(lane, body, asker)
+        except OSError:
+            lane.fail()
             raise
+
+    def _send(self, lane: Lane, body: bytes, asker: Asker) -> tuple[Lane, int]:
+        ident = next(self._numbers)
+        while ident in lane.pending:
+            ident = next(self._numbers)
+        lane.send(ident, body, asker)
         return lane, ident
 
     def _pick(self, loop: asyncio.AbstractEventLoop) -> Lane:
@@ -245,6 +258,8 @@ class Server:
     def closed(self, lane: Lane) -> None:
         """Learn that a lane is closed."""
         self._open.discard(lane)
+        if not lane.retired:
+            self._lanes.remove(lane)
 
     def answered(self) -> None:
         """Learn that it has answered, whatever it said."""

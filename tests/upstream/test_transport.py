@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import socket
+from itertools import islice
+
+import pytest
+
+from geodns.upstream.transport import Address, parse_server, random_numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", ("192.0.2.1:53", socket.AF_INET, ("192.0.2.1", 53))),
+        ("192.0.2.1:5300", ("192.0.2.1:5300", socket.AF_INET, ("192.0.2.1", 5300))),
+        ("::1", ("[::1]:53", socket.AF_INET6, ("::1", 53, 0, 0))),
+        ("[::1]", ("[::1]:53", socket.AF_INET6, ("::1", 53, 0, 0))),
+        (
+            "[2001:DB8::1]:5300",
+            ("[2001:db8::1]:5300", socket.AF_INET6, ("2001:db8::1", 5300, 0, 0)),
+        ),
+        ("[fe80::1%7]:53", ("[fe80::1%7]:53", socket.AF_INET6, ("fe80::1", 53, 0, 7))),
+        (
+            "fe80::1%lo",
+            ("[fe80::1%lo]:53", socket.AF_INET6, ("fe80::1", 53, 0, socket.if_nametoindex("lo"))),
+        ),
+    ],
+)
+def test_servers_as_they_are_written(text: str, address: tuple[object, ...]) -> None:
+    assert parse_server(text) == Address(*address)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "dns.example.org",
+        "dns.example.org:53",
+        "192.0.2.1:0",
+        "192.0.2.1:65536",
+        "192.0.2.1:",
+        "192.0.2.1:٥٣",
+        "192.0.2.1:-1",
+        "192.0.2.300:53",
+        "[::1",
+        "[::1]x",
+        "[::1]:x",
+        "[192.0.2.1]:x",
+        "tls://192.0.2.1",
+        "https://dns.example/",
+        "fe80::1%nosuchinterface0",
+    ],
+)
+def test_bad_servers_are_quoted(text: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        parse_server(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_random_numbers_fill_16_bits_and_never_run_out() -> None:
+    numbers = list(islice(random_numbers(), 5000))
+    assert 0 <= min(numbers) < 500
+    assert 65000 < max(numbers) <= 65535
+    assert len(set(numbers)) > 4500
+    assert numbers != list(islice(random_numbers(), 5000))
