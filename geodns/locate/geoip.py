@@ -32,6 +32,7 @@ from geodns.model.place import MAX_ASN
 _SEPARATOR = 16
 _MARKER = b"\xab\xcd\xefMaxMind.com"
 _SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}\Z")
+_OPENING = re.compile(r"^Error opening database file \(.*?\)\. ")
 _STEP = 0xFFFF
 # Nibbles of the middle octet of a 28-bit node.
 _HIGH = bytes(value >> 4 for value in range(256))
@@ -102,8 +103,8 @@ def read_database(
 
 
 def _reason(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+    text = _OPENING.sub("", str(error)).strip() or type(error).__name__
+    return text.splitlines()[0][:200].rstrip(".")
 
 
 class _Reading:
@@ -116,6 +117,9 @@ class _Reading:
         self.data_end = data.rfind(_MARKER)
         if self.data_end < 0:
             raise ValueError("it has no metadata")
+        start = self.data_end + len(_MARKER)
+        if Decoder(data, start).decode(start)[1] > len(data):
+            raise ValueError("its metadata is cut")
         meta = Reader(BytesIO(data), MODE_FD).metadata()
         self.type = str(meta.database_type)
         self.built = float(meta.build_epoch)

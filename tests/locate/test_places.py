@@ -51,8 +51,7 @@ def longest(rows: dict[str, Any], address: Any) -> tuple[str | None, Any]:
     for text in rows:
         candidate = ip_network(text)
         if candidate.version == address.version and address in candidate:
-            if best is None or candidate.prefixlen > ip_network(best).prefixlen:
-                best = text
+            best = max(best or text, text, key=lambda net: ip_network(net).prefixlen)
     return best, rows.get(best) if best else None
 
 
