@@ -188,7 +188,9 @@ class Reloader:
         if self.snapshot.next_change is not None:
             left = min(left, max(0.0, self.snapshot.next_change - self._clock()))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), left)
+            # Not wait_for: up to Python 3.11 it can swallow a cancellation.
+            async with asyncio.timeout(left):
+                await self._wake.wait()
 
     async def _cycle(self, trigger: str, scan: bool, distribute: Distribute) -> None:
         began = time.monotonic()

@@ -70,10 +70,12 @@ class Worker:
         await self._done.wait()
         if self._draining:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._settle(), DRAIN_BOUND)
+                async with asyncio.timeout(DRAIN_BOUND):
+                    await self._settle()
             self._tell({"counters": self._all_counters()})
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(self._writer.drain(), 1)
+                async with asyncio.timeout(1):
+                    await self._writer.drain()
         report.cancel()
         control.cancel()
 
