@@ -107,7 +107,7 @@ class Forwarder:
         self._waiting += 1
         flight.waiters.append(future)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(self.timeout / _SWEEPS, self._sweep, loop)
+            self._sweep_later(loop)
         flight.ask_next()
         return await future
 
@@ -159,14 +159,20 @@ class Forwarder:
         else:
             flight.stream_heard(server, packet)
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        after = self.timeout / _SWEEPS
+        self._sweeper = loop.call_later(after, self._sweep, loop, loop.time() + 2 * after)
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop, late: float) -> None:
         now = loop.time()
-        for flight in list(self._flights.values()):
-            if flight.deadline <= now:
-                flight.timed_out(now)
+        # After a stall of this process the replies are there, but have not been read yet.
+        if now < late:
+            for flight in list(self._flights.values()):
+                if flight.deadline <= now:
+                    flight.timed_out(now)
         self._sweeper = None
         if self._flights:
-            self._sweeper = loop.call_later(self.timeout / _SWEEPS, self._sweep, loop)
+            self._sweep_later(loop)
 
     def _mismatched(self) -> None:
         self.counters["mismatched"] += 1

@@ -11,12 +11,13 @@ four times what sending and receiving do.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import socket
 from collections.abc import Callable, Iterator
 from struct import Struct, unpack
 from typing import NamedTuple, Protocol
+
+from geodns.model.endpoint import join_endpoint, parse_endpoint
 
 _WIDTH = 16  # lanes of a server among which a query picks
 _USES = 32  # queries a lane carries
@@ -40,42 +41,16 @@ class Address(NamedTuple):
 
 
 def parse_server(text: str) -> Address:
-    """Read ``192.0.2.1``, ``192.0.2.1:5300``, ``2001:db8::1`` or ``[fe80::1%eth0]:5300``.
+    """Read ``192.0.2.1``, ``192.0.2.1:5300``, ``2001:db8::1`` or ``[2001:db8::1]:5300``.
 
     The port is 53 where none is given. Raises ValueError that quotes the text and says why.
     """
-    if "://" in text:
-        raise ValueError(f"{text!r}: only plain DNS upstreams (HOST:PORT) are built so far")
-    host, port = text.strip(), "53"
-    if host.startswith("["):
-        host, bracket, rest = host[1:].partition("]")
-        if not bracket or rest and not rest.startswith(":"):
-            raise ValueError(f"{text!r} is no [ADDRESS]:PORT")
-        port = rest[1:] if rest else port
-    elif host.count(":") == 1:
-        host, _, port = host.partition(":")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} has no IP address; an upstream is given as ADDRESS:PORT, for example"
-            " 192.0.2.1:53 or [2001:db8::1]:53"
-        ) from None
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"{text!r} has the port {port!r}, which is not between 1 and 65535")
-    if isinstance(address, ipaddress.IPv4Address):
-        return Address(f"{address}:{port}", socket.AF_INET, (str(address), int(port)))
-    plain = str(ipaddress.IPv6Address(int(address)))
-    scope = address.scope_id
-    try:
-        index = 0 if scope is None else int(scope) if scope.isdigit() else _interface(scope)
-    except OSError:
-        raise ValueError(f"{text!r} names the interface {scope!r}, which is not there") from None
-    return Address(f"[{address}]:{port}", socket.AF_INET6, (plain, int(port), 0, index))
-
-
-def _interface(name: str) -> int:
-    return socket.if_nametoindex(name)
+    host, port = parse_endpoint(text, 53)
+    if not port:
+        raise ValueError(f"{text!r} has the port 0, on which nobody listens")
+    if ":" in host:
+        return Address(join_endpoint(host, port), socket.AF_INET6, (host, port, 0, 0))
+    return Address(join_endpoint(host, port), socket.AF_INET, (host, port))
 
 
 def random_numbers() -> Iterator[int]:

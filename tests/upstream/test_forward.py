@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -251,6 +252,16 @@ async def test_a_late_reply_to_an_earlier_attempt_is_taken() -> None:
         forwarding([one, two], SHORT) as forwarder,
     ):
         assert last_octet(await ask(forwarder)) == 7
+
+
+async def test_after_a_stall_replies_are_read_before_anybody_counts_as_silent() -> None:
+    def script(asked: Asked) -> None:
+        asked.reply()
+        time.sleep(2 * SHORT)
+
+    async with Upstream(script) as upstream, forwarding([upstream], SHORT) as forwarder:
+        assert (await ask(forwarder)).addresses
+        assert forwarder.counters["timeouts"] == 0
 
 
 async def test_the_row_is_gone_through_attempts_times_then_it_fails() -> None:
