@@ -122,8 +122,14 @@ def _places(loaded: LoadedOrder) -> _Found:
         yield "warn", "jurisdiction", told
     held = _atoms(loaded.jurisdiction)
     carved = _atoms(loaded.except_)
-    for place in loaded.except_:
-        if kind(place) != "asn" and not any(_inside(atom, held) for atom in expand(place)):
+    # Subdivisions may lie in one another, and a network anywhere: only a country outside
+    # those of the jurisdiction is surely without effect.
+    countries = {atom.split("-")[0] for atom in held}
+    anywhere = any(kind(place) == "asn" for place in held)
+    for place in () if anywhere else loaded.except_:
+        if kind(place) != "asn" and countries.isdisjoint(
+            atom.split("-")[0] for atom in expand(place)
+        ):
             yield "warn", "except", f"{place} has no effect: it is not in the jurisdiction"
     if held <= carved:
         yield "warn", "except", "the whole jurisdiction is carved out: the order has no force"
