@@ -56,6 +56,23 @@ def negative(packet: bytes, rcode: int) -> bytes:
     return answer(packet, flags=0x8180 | rcode, address=None)
 
 
+def _one_port(host: str) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket bound to the same free port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(50):
+        udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        tcp = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            udp.bind((host, 0))
+            tcp.bind((host, udp.getsockname()[1]))
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+    raise OSError(f"no free port on {host}")
+
+
 class Upstream:
     """A server on UDP and TCP that does as its script says.
 
@@ -67,20 +84,18 @@ class Upstream:
         self.tcp = tcp
         self.seen: list[Asked] = []
         self.sources: list[int] = []
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._udp = socket.socket(family, socket.SOCK_DGRAM)
-        self._udp.bind((host, 0))
-        self._udp.setblocking(False)
+        self._udp, self._tcp = _one_port(host)
         self.port: int = self._udp.getsockname()[1]
         self.text = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
-        self._host = host
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Upstream:
         asyncio.get_running_loop().add_reader(self._udp.fileno(), self._readable)
         if self.tcp is not None:
-            self._server = await asyncio.start_server(self._accept, self._host, self.port)
+            self._server = await asyncio.start_server(self._accept, sock=self._tcp)
+        else:
+            self._tcp.close()
         return self
 
     async def __aexit__(self, *_: object) -> None:
