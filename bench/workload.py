@@ -91,7 +91,7 @@ def start_upstream(root: Path, port: int) -> tuple[subprocess.Popen[bytes], str]
         f'server:\n  ip-address: 127.0.0.1\n  port: {port}\n  username: ""\n  chroot: ""\n'
         f'  zonesdir: "{root}"\n  database: ""\n  pidfile: "{root}/nsd.pid"\n'
         f'  xfrdfile: "{root}/xfrd.state"\n  zonelistfile: "{root}/zone.list"\n'
-        f'  logfile: "{root}/nsd.log"\n  server-count: 1\n'
+        f'  logfile: "{root}/nsd.log"\n  server-count: 1\n  rrl-ratelimit: 0\n'
         "remote-control:\n  control-enable: no\n"
         f'zone:\n  name: "bench"\n  zonefile: "{zone}"\n'
     )

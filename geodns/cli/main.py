@@ -37,7 +37,7 @@ COMMANDS = {
     "demo": Registration("geodns.cli.demo", "demo", "Show it all offline, on this machine."),
     "query": Registration("geodns.cli.query", "query", "Ask a server as a client in a place."),
     "explain": Registration("geodns.cli.explain", "explain", "Show the ruling and its grounds."),
-    "matrix": Registration("geodns.cli.explain", "matrix", "Show where names are blocked."),
+    "matrix": Registration("geodns.cli.matrix", "matrix", "Show where names are blocked."),
     "locate": Registration("geodns.cli.locate", "locate", "Show where an address is."),
     "geoip": Registration("geodns.cli.geoip", "app", "Look at and update the databases."),
     "orders": Registration("geodns.cli.orders", "app", "Check and show order files."),
