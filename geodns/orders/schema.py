@@ -28,6 +28,8 @@ from geodns.model.ruling import Action
 SLUG = "^[a-z0-9]+(?:-[a-z0-9]+)*$"
 MAX_ID = 100
 MAX_TTL = 86400
+FIRST_YEAR, LAST_YEAR = 1900, 9998
+"""Years of a date: those that can be told in every time zone."""
 
 Status = Literal["draft", "shadow", "active", "suspended", "lifted"]
 AuthorityKind = Literal["court", "regulator", "police", "self-regulation", "operator"]
@@ -78,8 +80,8 @@ def _moment(value: object) -> object:
             )
     elif not isinstance(value, date):
         raise ValueError(f"{value!r} is no date; write it without quotes, as 2024-05-31")
-    if value.year < 1900:
-        raise ValueError(f"{value.isoformat()} is before 1900")
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"{value.isoformat()} is not between {FIRST_YEAR} and {LAST_YEAR}")
     return value
 
 

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from geodns.errors import Fault
 from geodns.model.name import parse
@@ -180,7 +182,8 @@ FAULTS = [
     ("text date", changed("2024-01-01", '"2024-01-01"'), 12, "dates.effective", "without quotes"),
     ("no offset", changed("2024-01-01", "2024-01-01T10:00:00"), 12, "dates.effective", "offset"),
     ("time", changed("2024-01-01", "10:00:00"), 12, "dates.effective", "no date"),
-    ("early", changed("2024-01-01", "1024-01-01"), 12, "dates.effective", "before 1900"),
+    ("early", changed("2024-01-01", "1024-01-01"), 12, "dates.effective", "between 1900"),
+    ("late", changed("2024-01-01", "9999-12-31T23:00:00-05:00"), 12, "dates.effective", "9998"),
     ("no effective", changed("effective = 2024-01-01\n", ""), 11, "dates.effective", "required"),
     ("ends first", changed("review = 2030", "expires = 2024"), 13, "dates.expires", "not after"),
     ("no table", with_key("dates = 1").replace("[dates]\neffective = 2024-01-01\n", "")
@@ -322,3 +325,27 @@ def test_the_edition_is_of_all_bytes() -> None:
     assert order is not None
     data = with_target('files = ["a.txt"]').encode()
     assert order.edition == edition_of(data, {"a.txt": LISTS["a.txt"]})
+
+
+VALUES = [
+    "1", "-1.5", "true", '""', '"\\u0000"', "[]", "[[]]", "[{}]", "{}", "{ a = [1] }", "inf",
+    "2024-01-01", "2024-01-01T00:00:00", "07:32:00", '["x", 1]', '"""\n"""',
+]  # fmt: skip
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_an_order_or_faults(data: bytes) -> None:
+    assert read(data).faults
+
+
+@given(st.data())
+def test_any_value_anywhere_is_an_order_or_faults(data: st.DataObject) -> None:
+    lines = good("a").splitlines()
+    index = data.draw(st.sampled_from([at for at, line in enumerate(lines) if " = " in line]))
+    value = data.draw(st.sampled_from(VALUES))
+    lines[index] = f"{lines[index].partition(' = ')[0]} = {value}"
+    reading = read("\n".join(lines))
+    assert (reading.order is None) == bool(reading.faults)
+    for fault in reading.faults:
+        assert fault.file == "orders/IT/a.toml"
+        assert fault.line is None or 1 <= fault.line <= len(lines)
