@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,7 @@ def _list(path: Path) -> Iterator[str]:
 
 
 def _instant(value: date | datetime, zone: ZoneInfo) -> datetime:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC)
-    return datetime.combine(value, time(), zone).astimezone(UTC)
+    return value if isinstance(value, datetime) else datetime.combine(value, time(), zone)
 
 
 def _countries(places: Sequence[str]) -> frozenset[str]:
