@@ -192,7 +192,8 @@ class Pipeline:
             return reply.status(query, SERVFAIL, asked.limit, options)
         try:
             now = monotonic()
-            entry = self._cache.put(key, response, now)
+            # Others may have waited for the same response and have put it there already.
+            entry = self._cache.get(key, now) or self._cache.put(key, response, now)
             # Orders may have changed while the upstream was asked: what is in force now rules.
             if asked.in_force is not self._in_force:
                 in_force = self._in_force
@@ -289,11 +290,13 @@ class Pipeline:
         if not response.aliases and not response.addresses:
             return None
         note = entry.note
-        if isinstance(note, tuple) and note[0] is in_force.snapshot:
+        digest = in_force.snapshot.digest
+        if isinstance(note, tuple) and note[0] == digest:
             kept: Named | None = note[1]
             return kept
         named = in_force.rules.names_in(response.aliases, response.addresses)
-        entry.note = in_force.snapshot, named
+        # The digest and not the snapshot: an idle entry must not keep an old one mapped.
+        entry.note = digest, named
         return named
 
     def _block(self, asked: Asked, ruling: Ruling, through: tuple[Entry, float] | None) -> bytes:
