@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from geodns.errors import Fault
 from geodns.model.place import PlaceFault, parse_place
-from geodns.orders.lines import Path, find_lines, line_of
+from geodns.model.tomllines import Path, find_line, read_lines
 from geodns.orders.loaded import LoadedOrder, Network
 from geodns.orders.schema import Order
 from geodns.orders.targets import Entries, read_list, read_names, read_network
@@ -108,9 +108,9 @@ class _Reader:
 
     def fault(self, path: Path, message: str) -> None:
         if self._lines is None:
-            self._lines = find_lines(self.data.decode("utf-8-sig"))
+            self._lines = read_lines(self.data.decode("utf-8-sig"))
         dotted = ".".join(str(part) for part in path)
-        line = line_of(self._lines, path)
+        line = find_line(self._lines, path)
         self.reading.faults.append(Fault(message, self.path, line, dotted or None))
 
     def read(self) -> None:

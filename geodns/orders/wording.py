@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from geodns.orders.lines import Path
+from geodns.model.tomllines import Path
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> list[tuple[Path, str]]:
