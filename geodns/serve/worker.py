@@ -156,7 +156,7 @@ class Worker:
         self._done.set()
 
     async def _settle(self) -> None:
-        while self._outstanding():  # noqa: ASYNC110 - once in a life, so polling is simplest
+        while self._outstanding():
             await asyncio.sleep(0.02)
 
     def _outstanding(self) -> int:

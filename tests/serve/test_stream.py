@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from geodns.serve.stream import LARGEST_QUERY, StreamLimits, StreamListener
+from tests.serve.answering import Answering, until
+
+
+class Serving:
+    def __init__(self, limits: StreamLimits) -> None:
+        self.answering = Answering()
+        self.counters: dict[str, int] = {}
+        self.listener = StreamListener(
+            asyncio.get_running_loop(), self.answering, self.counters, limits
+        )
+        self.port = 0
+
+    async def connect(self, source: str = "127.9.9.9") -> Connection:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, local_addr=(source, 0)
+        )
+        return Connection(reader, writer)
+
+
+class Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, *words: bytes) -> None:
+        self.writer.write(b"".join(framed(word) for word in words))
+
+    async def reply(self) -> bytes:
+        async with asyncio.timeout(10):
+            size = int.from_bytes(await self.reader.readexactly(2), "big")
+            return (await self.reader.readexactly(size)).strip(b".")
+
+    async def closed(self) -> bool:
+        """Wait for the end; whether nothing more came before it."""
+        async with asyncio.timeout(10):
+            try:
+                return await self.reader.read() == b""
+            except ConnectionError:
+                return True
+
+
+def framed(word: bytes) -> bytes:
+    packet = word.ljust(12, b".")
+    return len(packet).to_bytes(2, "big") + packet
+
+
+@asynccontextmanager
+async def serving(**limits: float) -> AsyncIterator[Serving]:
+    found = Serving(StreamLimits(**limits))  # type: ignore[arg-type]
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.bind(("127.0.0.1", 0))
+        found.port = sock.getsockname()[1]
+        await found.listener.listen(sock)
+        try:
+            yield found
+        finally:
+            found.listener.close()
+            await asyncio.sleep(0)
+
+
+async def test_many_queries_a_connection_one_octet_at_a_time() -> None:
+    async with serving() as server:
+        connection = await server.connect()
+        for octet in framed(b"now1") + framed(b"now2"):
+            connection.writer.write(bytes((octet,)))
+            await connection.writer.drain()
+            await asyncio.sleep(0.001)
+        assert await connection.reply() == b"re:now1"
+        assert await connection.reply() == b"re:now2"
+        assert server.answering.seen[0][1:] == (socket.inet_aton("127.9.9.9"), True)
+
+
+async def test_replies_leave_out_of_order() -> None:
+    async with serving() as server:
+        connection = await server.connect()
+        connection.send(b"later1", b"later2", b"none", b"raise", b"now")
+        assert await connection.reply() == b"re:now"
+        await until(lambda: len(server.answering.waiting) == 2)
+        server.answering.waiting[b"later2"].set_result(b"second")
+        assert await connection.reply() == b"second"
+        server.answering.waiting[b"later1"].set_result(b"first")
+        assert await connection.reply() == b"first"
+        assert server.counters["internal_errors"] == 1
+
+
+async def test_a_long_pipeline_is_answered_whole() -> None:
+    async with serving() as server:
+        connection = await server.connect()
+        connection.send(*(b"now%d" % number for number in range(3000)))
+        for number in range(3000):
+            assert await connection.reply() == b"re:now%d" % number
+
+
+async def test_outstanding_queries_are_bounded() -> None:
+    async with serving(pipeline=3) as server:
+        connection = await server.connect()
+        connection.send(*(b"later%d" % number for number in range(8)))
+        await until(lambda: len(server.answering.seen) == 3)
+        await asyncio.sleep(0.05)
+        assert len(server.answering.seen) == 3
+        server.answering.waiting[b"later1"].set_result(b"one")
+        assert await connection.reply() == b"one"
+        await until(lambda: len(server.answering.seen) == 4)
+        for number in (0, 2, 3, 4, 5, 6, 7):
+            word = b"later%d" % number
+            await until(lambda word=word: word in server.answering.waiting)
+            server.answering.waiting[word].set_result(word)
+            assert await connection.reply() == word
+
+
+async def test_an_idle_connection_is_closed_and_a_busy_one_is_not() -> None:
+    async with serving(idle=0.3) as server:
+        busy, idle, slow = [await server.connect() for _ in range(3)]
+        busy.send(b"later")
+        # A message that never ends is no reason to stay.
+        slow.writer.write(framed(b"now")[:5])
+        assert await idle.closed()
+        assert await slow.closed()
+        await until(lambda: server.answering.waiting)
+        server.answering.waiting[b"later"].set_result(b"done")
+        assert await busy.reply() == b"done"
+        assert await busy.closed()
+        assert server.counters["tcp/open"] == 0
+
+
+async def test_a_half_closed_connection_gets_what_it_is_owed() -> None:
+    async with serving() as server:
+        connection = await server.connect()
+        connection.send(b"later", b"now")
+        connection.writer.write_eof()
+        assert await connection.reply() == b"re:now"
+        await until(lambda: server.answering.waiting)
+        server.answering.waiting[b"later"].set_result(b"at last")
+        assert await connection.reply() == b"at last"
+        assert await connection.closed()
+
+
+@pytest.mark.parametrize("size", [0, 11, LARGEST_QUERY + 1, 65535])
+async def test_a_message_of_no_sensible_size_closes_the_connection(size: int) -> None:
+    async with serving() as server:
+        connection = await server.connect()
+        connection.send(b"now")
+        connection.writer.write(size.to_bytes(2, "big") + b"x" * 20)
+        assert await connection.reply() == b"re:now"
+        assert await connection.closed()
+        assert server.counters["tcp/cut"] == 1
+        assert len(server.answering.seen) == 1
+
+
+async def test_who_does_not_read_is_not_read_and_then_cut() -> None:
+    async with serving(idle=0.5) as server:
+        server.answering.reply_size = 30000
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            sending = asyncio.create_task(loop.sock_sendall(client, framed(b"now") * 100000))
+            await until(lambda: server.counters["tcp/cut"] == 1)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+        # 100,000 replies were asked for; what nobody reads is not made.
+        assert len(server.answering.seen) < 3000
+        assert server.counters["tcp/open"] == 0
+
+
+async def test_a_client_has_a_share_and_its_oldest_idle_connection_makes_room() -> None:
+    async with serving(per_client=2, connections=10) as server:
+        busy, idle = await server.connect(), await server.connect()
+        busy.send(b"later")
+        await until(lambda: server.answering.waiting)
+        third = await server.connect()
+        assert await idle.closed()
+        assert server.counters["tcp/displaced"] == 1
+        third.send(b"later3")
+        await until(lambda: len(server.answering.waiting) == 2)
+        fourth = await server.connect()
+        assert await fourth.closed()
+        assert server.counters["tcp/refused"] == 1
+        other = await server.connect("127.8.8.8")
+        other.send(b"now")
+        assert await other.reply() == b"re:now"
+        assert server.counters["tcp/open"] == 3
+
+
+async def test_connections_are_bounded_in_all() -> None:
+    async with serving(per_client=2, connections=3) as server:
+        connections = [await server.connect(f"127.7.0.{number}") for number in range(1, 4)]
+        for number, connection in enumerate(connections):
+            connection.send(b"later%d" % number)
+        await until(lambda: len(server.answering.waiting) == 3)
+        refused = await server.connect("127.7.0.9")
+        assert await refused.closed()
+        server.answering.waiting[b"later1"].set_result(b"one")
+        assert await connections[1].reply() == b"one"
+        welcome = await server.connect("127.7.0.9")
+        welcome.send(b"now")
+        assert await welcome.reply() == b"re:now"
+        assert await connections[1].closed()
+        assert server.counters["tcp/accepted"] == 5
+
+
+async def test_the_end_lets_replies_under_way_leave() -> None:
+    async with serving() as server:
+        connection, idle = await server.connect(), await server.connect()
+        connection.send(b"later")
+        await until(lambda: server.answering.waiting)
+        server.listener.stop()
+        assert await idle.closed()
+        assert server.listener.outstanding == 1
+        connection.send(b"now")
+        server.answering.waiting[b"later"].set_result(b"last")
+        assert await connection.reply() == b"last"
+        assert await connection.closed()
+        assert server.listener.outstanding == 0
+
+
+async def test_a_client_that_leaves_is_forgotten() -> None:
+    async with serving() as server:
+        connection = await server.connect()
+        connection.send(b"later")
+        await until(lambda: server.answering.waiting)
+        raw = connection.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.writer.transport.abort()
+        await until(lambda: server.counters["tcp/open"] == 0)
+        server.answering.waiting[b"later"].set_result(b"nobody there")
+        await asyncio.sleep(0)
+        assert server.counters["internal_errors"] == 0
