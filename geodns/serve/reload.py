@@ -336,7 +336,6 @@ class Reloader:
             self._faults.set("places", told, seen)
         else:
             self._new_table = table
-            self._faults.set("places")
         finally:
             self._tables_built = seen
             self._building = None
@@ -354,6 +353,7 @@ class Reloader:
             self._faults.set("places", [Fault(told + fault.message, fault.file) for fault in lost])
         else:
             self.table = table
+            self._faults.set("places")
 
     # Settings
 
