@@ -16,12 +16,17 @@ class Faults:
     """The present faults by what they are about (``orders``, ``places``, ``settings``, ...)."""
 
     def __init__(self) -> None:
+        self._shown: dict[str, tuple[Fault, ...]] = {}
         self._now: dict[str, tuple[Fault, ...]] = {}
         self._said: set[tuple[str, Fault, Signature]] = set()
 
     def all(self) -> tuple[Fault, ...]:
-        """All that is wrong now."""
-        return tuple(fault for faults in self._now.values() for fault in faults)
+        """All that was wrong when it was last settled."""
+        return tuple(fault for faults in self._shown.values() for fault in faults)
+
+    def settle(self) -> None:
+        """Show what was set: now that what was repaired is in force too."""
+        self._shown = dict(self._now)
 
     def set(self, about: str, faults: Sequence[Fault] = (), seen: Signature = ()) -> None:
         """Replace the faults about one thing.

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from geodns.policy.compile import compile_snapshot
 from geodns.policy.scope import unplaceable
 from geodns.policy.snapshot import Snapshot, write_snapshot
 from geodns.serve.faults import Faults
+from geodns.serve.record import Record
 from geodns.serve.supervisor import Load
 from geodns.serve.tables import Signature, build_tables, signature
 from geodns.serve.watch import Watch
@@ -45,22 +45,6 @@ Distribute = Callable[[Load], Awaitable[bool]]
 Progress = Callable[[int, int], None]
 
 log = logging.getLogger("geodns.reload")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One reload. at: epoch seconds when it was done; took: seconds since it was begun.
-
-    trigger: ``start``, ``files``, ``clock`` or ``SIGHUP``. parsed: order files parsed.
-    changed: whether anything new was put in force. everywhere: whether every worker has it.
-    """
-
-    at: float
-    took: float
-    trigger: str
-    parsed: int
-    changed: bool
-    everywhere: bool
 
 
 class Reloader:
@@ -133,6 +117,7 @@ class Reloader:
         if (loaded.refused or misplaced) and not self._skip_bad_orders:
             raise OrderError(faults)
         self._faults.set("orders", faults)
+        self._faults.settle()
         self.orders = orders
         self.load = await self._compile()
         self._note(
@@ -169,6 +154,7 @@ class Reloader:
                         await roll()
                 except (GeodnsError, OSError) as error:
                     self._faults.set("reload", [Fault(f"the reload failed: {error}")])
+                self._faults.settle()
                 if scan:
                     scanned = time.monotonic()
                     took = scanned - began
@@ -235,6 +221,7 @@ class Reloader:
             trigger = "clock"
         if changed or forced or parsed:
             took = time.monotonic() - began
+            self._faults.settle()
             self._note(Record(self._clock(), took, trigger, parsed, changed, everywhere))
 
     def _note(self, record: Record) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from geodns.serve.reload import WARN_DAYS, Record, Reloader
+from geodns.serve.record import Record
+from geodns.serve.reload import WARN_DAYS, Reloader
 from geodns.serve.sockets import Listener
 from geodns.serve.supervisor import Slot, Supervisor
 
