@@ -36,6 +36,7 @@ VOLATILE = tuple(
         r"(?<=\bid: )\d+",
         r"\d{4}-\d\d-\d\dT[\d:.]+(\+00:00|Z)",
         r"\b[0-9a-f]{64}\b",
+        r"\d{4}-\d\d-\d\d(?= +\d+ d\b)",
         r"(?<=digest )[0-9a-f]{12}",
         r"\b\d+(?= d\b| days old| workers?\b)",
         r"(?<=places-)[0-9a-f]{24}",
@@ -53,7 +54,7 @@ def settled(text: str) -> str:
 
 def portable(text: str, folder: Path, port: int) -> str:
     """The text as in the checkout, with the default port and the user's state."""
-    text = text.replace(f"{folder}/", "").replace(str(port), "5053")
+    text = text.replace(f"{folder}/", "").replace(f"{ROOT}/", "").replace(str(port), "5053")
     text = re.sub(r"\S*/geodns/(?=places)", "~/.local/state/geodns/", text)
     return "\n".join(line.rstrip() for line in text.splitlines())
 

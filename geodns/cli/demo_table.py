@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from geodns.cli.ask import Reply
 from geodns.cli.demo_oracle import PlainOrder
@@ -97,9 +101,18 @@ def show(
             style="bold green",
         )
         out.line()
-        out.line("Try next:  geodns explain kickasstorrents.to --from IT")
-        out.line("           geodns matrix kickasstorrents.to limetorrents.pro")
-        out.line("           geodns orders list")
+        program = _program()
+        out.line(f"Try next:  {program} explain kickasstorrents.to --from IT")
+        out.line(f"           {program} matrix kickasstorrents.to limetorrents.pro")
+        out.line(f"           {program} orders list")
+
+
+def _program() -> str:
+    """The program as it can be called from here: ``make demo`` runs it out of .venv."""
+    called = Path(sys.argv[0])
+    if shutil.which("geodns") or called.name != "geodns":
+        return "geodns"
+    return os.path.relpath(called)
 
 
 def _cell(cell: Cell, numbers: Mapping[str, str]) -> str:
