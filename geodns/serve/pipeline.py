@@ -177,23 +177,23 @@ class Pipeline:
     async def _forward(self, asked: Asked, key: bytes) -> bytes | None:
         query = asked.query
         try:
-            response = await self._forwarder.resolve(
-                query.folded + query.question[-4:],
-                dnssec_ok=query.dnssec_ok,
-                checking_disabled=bool(query.flags & CD),
-            )
-        except TooManyMisses:
-            self._counts["overload"] += 1
-            options = reply.Options(ede=((EDE_OTHER, "too many queries are waiting"),))
-            return reply.status(query, SERVFAIL, asked.limit, options)
-        except UpstreamFailure as failure:
-            self._counts["upstream/failed"] += 1
-            options = reply.Options(ede=((failure.ede_code, failure.text),))
-            return reply.status(query, SERVFAIL, asked.limit, options)
-        try:
-            now = monotonic()
-            # Others may have waited for the same response and have put it there already.
-            entry = self._cache.get(key, now) or self._cache.put(key, response, now)
+            entry = failed = None
+            try:
+                response = await self._forwarder.resolve(
+                    query.folded + query.question[-4:],
+                    dnssec_ok=query.dnssec_ok,
+                    checking_disabled=bool(query.flags & CD),
+                )
+            except TooManyMisses:
+                self._counts["overload"] += 1
+                failed = EDE_OTHER, "too many queries are waiting"
+            except UpstreamFailure as failure:
+                self._counts["upstream/failed"] += 1
+                failed = failure.ede_code, failure.text
+            else:
+                now = monotonic()
+                # Others may have waited for the same response and have put it there already.
+                entry = self._cache.get(key, now) or self._cache.put(key, response, now)
             # Orders may have changed while the upstream was asked: what is in force now rules.
             if asked.in_force is not self._in_force:
                 in_force = self._in_force
@@ -201,6 +201,9 @@ class Pipeline:
                 asked = Asked(query, asked.limit, asked.client, asked.ecs, in_force, *judged)
                 if asked.ruling.block:
                     return self._block(asked, asked.ruling, None)
+            if failed is not None:
+                return reply.status(query, SERVFAIL, asked.limit, reply.Options(ede=(failed,)))
+            assert entry is not None
             return self._settle(asked, entry, now)
         except Exception as fault:
             return self._broken(HEADER.pack(query.id, query.flags, 1, 0, 0, 0), fault)
@@ -259,7 +262,7 @@ class Pipeline:
     def _local(self, asked: Asked, zone: bytes) -> bytes:
         self._counts["local"] += 1
         verdict = local_verdict(asked.query, zone)
-        options = reply.Options(ecs=self._ecs_option(asked, named=False))
+        options = reply.Options(ecs=self._ecs_option(asked, named=asked.ruling.named))
         action: Action = "sinkhole" if verdict == "address" else verdict
         return reply.block(asked.query, action, TTL, zone, LOOPBACK, options, asked.limit)
 

@@ -12,7 +12,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any
 
-from dnslib import EDNS0, QTYPE, RD, RR, DNSHeader, DNSRecord
+from dnslib import EDNS0, QTYPE, RD, RR, DNSHeader, DNSRecord, EDNSOption
 from dnslib.label import DNSLabel
 
 NEGATIVE_TTL = 900
@@ -34,13 +34,14 @@ class Seen:
 @dataclass
 class Manner:
     """How queries for a name are treated: after ``delay`` seconds; ``drop`` not at all; with
-    this rcode and nothing else; ``ad`` as validated. gate: waited for before the reply."""
+    this rcode and nothing else; ``ad`` as validated; ``ede`` with this EDE code.
+    gate: waited for before the reply."""
 
     delay: float = 0.0
     drop: bool = False
     rcode: int | None = None
     ad: bool = False
-    raw: str | None = None
+    ede: int | None = None
     gate: asyncio.Event | None = None
 
 
@@ -95,7 +96,8 @@ class MockUpstream:
         if manner.ad:
             reply.header.bitmap |= 0x20
         if opt is not None:
-            reply.add_ar(EDNS0(flags="do" if dnssec_ok else "", udp_len=_SIZE))
+            told = [EDNSOption(15, manner.ede.to_bytes(2) + b"upstream says")] if manner.ede else []
+            reply.add_ar(EDNS0(flags="do" if dnssec_ok else "", udp_len=_SIZE, opts=told))
         packed: bytes = reply.pack()
         if not stream and len(packed) > _SIZE:
             reply.rr, reply.auth = [], []

@@ -170,6 +170,10 @@ def running(
         return pipeline, datagrams, stream
 
     async def stop() -> None:
+        for _ in range(100):
+            if not stream.outstanding and not any(each.outstanding for each in datagrams):
+                break
+            await asyncio.sleep(0.02)
         for datagram in datagrams:
             datagram.close()
         stream.close()
