@@ -12,6 +12,8 @@ from geodns.cli.options import Config, Json
 from geodns.config import load_settings
 from geodns.console import out
 
+log = logging.getLogger("geodns.cli")
+
 
 def serve(
     config: Config = None,
@@ -31,11 +33,14 @@ def serve(
 
     Example: geodns serve -c /etc/geodns.toml
     """
+    from geodns.cli.main import native
     from geodns.serve import server
 
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
     )
+    if not native():
+        log.info("the pure fast path serves; the native one is not installed")
     server.serve(load_settings(config), skip_bad_orders, out.progress, as_json=as_json)
 
 

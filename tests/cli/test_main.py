@@ -75,6 +75,18 @@ def test_native_can_be_required() -> None:
         assert "native fast path is not installed" in done.stderr
 
 
+def test_serve_logs_which_path_serves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("geodns.serve.server.serve", lambda *_, **__: None)
+    for there in (False, True):
+        caplog.clear()
+        monkeypatch.setattr(main, "native", lambda there=there: there)
+        assert main.call(["serve"]) == 0
+        assert ("pure fast path serves" in caplog.text) is not there
+
+
 def test_unknown_commands_and_options_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.call(["explian", "x"]) == 2
     assert "Did you mean 'explain'" in capsys.readouterr().err
