@@ -61,6 +61,7 @@ class Reloader:
         self.settings = settings
         self._settings_json = settings.model_dump(mode="json")
         self.snapshot: Snapshot
+        self._compiled: Snapshot
         self.table: PlaceTable
         self.load: Load
         self.orders: tuple[LoadedOrder, ...] = ()
@@ -120,6 +121,7 @@ class Reloader:
         self._faults.settle()
         self.orders = orders
         self.load = await self._compile()
+        self.snapshot = self._compiled
         self._note(
             Record(self._clock(), time.monotonic() - began, "start", loaded.parsed, True, True)
         )
@@ -171,8 +173,8 @@ class Reloader:
 
     async def _wait(self, rescan: float) -> None:
         left = min(CLOCK, rescan)
-        if self.snapshot.next_change is not None:
-            left = min(left, max(0.0, self.snapshot.next_change - self._clock()))
+        if self._compiled.next_change is not None:
+            left = min(left, max(0.0, self._compiled.next_change - self._clock()))
         with suppress(TimeoutError):
             # Not wait_for: up to Python 3.11 it can swallow a cancellation.
             async with asyncio.timeout(left):
@@ -195,7 +197,7 @@ class Reloader:
             other_orders = _editions(orders) != _editions(self.orders)
             self.orders = orders
         now = self._clock()
-        due = self.snapshot.next_change is not None and now >= self.snapshot.next_change
+        due = self._compiled.next_change is not None and now >= self._compiled.next_change
         # A clock that was set back may have taken an order's beginning with it.
         due = due or now < self._compiled_at
         load = self._with_snapshot(self.load.snapshot, self.load.digest)
@@ -203,7 +205,8 @@ class Reloader:
             load = await self._compile()
         if load == self._refused_load:
             return
-        changed = load != self.load
+        former = self.load
+        changed = load != former
         everywhere = True
         if changed:
             try:
@@ -213,9 +216,11 @@ class Reloader:
                 self.failures += 1
                 self._faults.set("reload", [Fault(str(error))])
                 return
-            former, self.load = self.load, load
+            # From here to the note nothing waits, so that status tells one story.
+            self.load = load
             self._refused_load = None
-            await asyncio.to_thread(self._clean, {former.snapshot, load.snapshot})
+            if load.digest == self._compiled.digest:
+                self.snapshot = self._compiled
         self._faults.set("reload")
         if trigger == "files" and (due or not scan):
             trigger = "clock"
@@ -223,6 +228,8 @@ class Reloader:
             took = time.monotonic() - began
             self._faults.settle()
             self._note(Record(self._clock(), took, trigger, parsed, changed, everywhere))
+        if changed:
+            await asyncio.to_thread(self._clean, {former.snapshot, load.snapshot})
 
     def _note(self, record: Record) -> None:
         self.reloads += 1
@@ -279,9 +286,9 @@ class Reloader:
             path = write_snapshot(data, self._state / "snapshots")
             return path, Snapshot(data, str(path))
 
-        path, self.snapshot = await asyncio.to_thread(work)
+        path, self._compiled = await asyncio.to_thread(work)
         self._compiled_at = now
-        return self._with_snapshot(str(path), self.snapshot.digest)
+        return self._with_snapshot(str(path), self._compiled.digest)
 
     def _with_snapshot(self, path: str, digest: str) -> Load:
         stale = self.table.stale(self.settings.geoip.max_age_days, self._clock())
