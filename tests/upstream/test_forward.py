@@ -48,7 +48,7 @@ async def ask(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    while not true():  # noqa: ASYNC110 - it looks at what has no event
+    while not true():
         await asyncio.sleep(0.001)
 
 
