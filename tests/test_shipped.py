@@ -12,7 +12,16 @@ import pytest
 from geodns import shipped
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("geodns", "data", "orders", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in")
+SOURCES = (
+    "geodns",
+    "data",
+    "orders",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "setup.py",
+)
 
 
 def run(command: list[str], **options: object) -> str:
@@ -41,9 +50,9 @@ def test_an_installed_wheel_has_them_too(tmp_path: Path) -> None:
     source.mkdir()
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
+            ignored = shutil.ignore_patterns("__pycache__", "*.so", "*.c")
             shutil.copytree(ROOT / name, source / name, ignore=ignored)
-        else:
+        elif (ROOT / name).exists():
             shutil.copy(ROOT / name, source / name)
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     built = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), "."]
