@@ -29,7 +29,7 @@ from tests.properties.worlds import (
 DATA = compile_snapshot([load(law) for law in roll_world(11, 0).laws], START, [wire("never.a")])
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.sets(names, max_size=12), st.lists(names, max_size=4))
 def test_names_are_found_by_suffix_longest_first(held: set[str], asked: list[str]) -> None:
     snapshot = Snapshot(compile_snapshot([order("o", domains=sorted(held))], START))
@@ -43,7 +43,7 @@ def test_names_are_found_by_suffix_longest_first(held: set[str], asked: list[str
     assert snapshot.name_rules(b"\0") == []
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(
     st.lists(blocks4 | blocks6, max_size=8, unique=True),
     st.lists(addresses4 | addresses6 | far, min_size=1, max_size=6),

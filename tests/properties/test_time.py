@@ -21,7 +21,7 @@ def idents(book: tuple[Law, ...], now: datetime) -> set[str]:
     return {loaded.order.id for loaded in select_in_force([load(law) for law in book], now)}
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.integers(0, 1 << 32), st.integers(-8, 8).map(lambda halves: START + halves * HOUR / 2))
 def test_in_force_is_what_the_oracle_says(seed: int, now: datetime) -> None:
     book = roll_world(seed, 0).laws
