@@ -28,7 +28,7 @@ from geodns.locate.segments import Segments
 from geodns.locate.store import clean, write_table
 from geodns.locate.table import ASN4, ASN6, FORMAT, PLACES4, PLACES6, PlaceTable, Source
 
-RULES = 1
+RULES = 2
 """Raised whenever the same files give another table, so that kept tables are made anew."""
 
 Progress = Callable[[int, int], None]
@@ -186,12 +186,12 @@ def _build_base(files: Sequence[File], path: Path, edition: str, progress: Progr
         for found in read
     ]
     arrays = [*places[4].raw(), *places[6].raw(), *asn[4].raw()[:2], *asn[6].raw()[:3]]
-    write_table(path, edition, sources, locations.all, any(found.has_asn for found in read), arrays)
+    write_table(path, edition, sources, locations, any(found.has_asn for found in read), arrays)
     report(octets * 5 // 4, octets * 5 // 4)
 
 
 def _splice_feeds(base: PlaceTable, feeds: Sequence[Geofeed], path: Path, edition: str) -> None:
-    locations = Locations(base.locations)
+    locations = Locations(base.locations, base.parts)
     tables = [
         Segments.from_sections(4, [base.section(at) for at in range(PLACES4, PLACES6)]),
         Segments.from_sections(6, [base.section(at) for at in range(PLACES6, ASN4)]),
@@ -206,7 +206,7 @@ def _splice_feeds(base: PlaceTable, feeds: Sequence[Geofeed], path: Path, editio
         path,
         edition,
         sources,
-        locations.all,
+        locations,
         base.has_asn,
         [*tables[0].raw(), *tables[1].raw(), *asn],
     )

@@ -186,6 +186,10 @@ class Networks:
         at = bisect_right(starts, address) - 1
         return at >= 0 and address <= self._last[width][at]
 
+    def ranges(self, width: int) -> list[tuple[int, int]]:
+        """Disjoint ascending (first, last) addresses of 4 or 16 octets."""
+        return list(zip(self._first[width], self._last[width], strict=True))
+
     def __bool__(self) -> bool:
         """Whether there is any network at all."""
         return bool(self.texts)

@@ -8,7 +8,7 @@ chosen is not taken.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from geodns.locate.geofeed import Geofeed, Row, flatten
@@ -24,19 +24,45 @@ _TOP = {4: 0xFFFFFFFF, 6: (1 << 128) - 1}
 _STEP = 0x3FFF
 
 
+Parts = tuple[tuple[str, tuple[str, ...]], ...]
+"""Subdivisions by country, of the first source that has some for that country."""
+
+
 class Locations:
-    """Distinct locations, numbered in the order they were met; 0 is nowhere."""
+    """Distinct locations, numbered in the order they were met; 0 is nowhere.
 
-    def __init__(self, known: Sequence[Location] = (NOWHERE,)) -> None:
+    Behind a location may stand subdivisions of another country, which a geofeed that is laid
+    over it and names that country brings back: ``parts`` has them, by number.
+    """
+
+    def __init__(
+        self, known: Sequence[Location] = (NOWHERE,), parts: Mapping[int, Parts] | None = None
+    ) -> None:
         self.all = list(known)
-        self._number = {location: number for number, location in enumerate(self.all)}
+        self.parts = dict(parts or {})
+        self._number = {
+            (location, self.parts.get(number, _own(location))): number
+            for number, location in enumerate(self.all)
+        }
 
-    def number(self, location: Location) -> int:
-        """The number of a location, a new one if it is new."""
-        found = self._number.setdefault(location, len(self.all))
+    def number(self, location: Location, parts: Parts) -> int:
+        """The number of a location with what stands behind it, a new one if it is new."""
+        found = self._number.setdefault((location, parts), len(self.all))
         if found == len(self.all):
             self.all.append(location)
+            if parts != _own(location):
+                self.parts[found] = parts
         return found
+
+    def parts_of(self, number: int) -> Parts:
+        """What a location and what stands behind it know of subdivisions."""
+        return self.parts.get(number, _own(self.all[number]))
+
+
+def _own(location: Location) -> Parts:
+    if location.country is None or not location.subdivisions:
+        return ()
+    return ((location.country, location.subdivisions),)
 
 
 def merge_places(
@@ -81,20 +107,18 @@ def _locate(records: Sequence[tuple[int, Record]], locations: Locations) -> tupl
 
     Returns it with the index of the record that gave the country.
     """
+    parts: dict[str, tuple[str, ...]] = {}
+    for _, record in records:
+        if record.country and record.subdivisions:
+            parts.setdefault(record.country, record.subdivisions)
+    behind = tuple(parts.items())
     for winner, (source, record) in enumerate(records):
         if record.country:
-            parts = next(
-                (
-                    other.subdivisions
-                    for _, other in records
-                    if other.subdivisions and other.country == record.country
-                ),
-                (),
-            )
-            return locations.number(Location(record.country, parts, source)), winner
+            location = Location(record.country, parts.get(record.country, ()), source)
+            return locations.number(location, behind), winner
     for winner, (source, record) in enumerate(records):
         if record.why:
-            return locations.number(Location(None, (), source, record.why)), winner
+            return locations.number(Location(None, (), source, record.why), ()), winner
     return 0, 0
 
 
@@ -130,17 +154,17 @@ def splice(base: Segments, feed: Geofeed, source: int, locations: Locations) -> 
     ranges = list(flatten(row for row in feed.rows if row.version == base.version))
     if not ranges:
         return base
-    below = any(location.subdivisions for location in locations.all)
+    below = bool(locations.parts) or any(location.subdivisions for location in locations.all)
     made = Segments(base.version)
     address = 0
     for first, last, row in ranges:
         if address < first:
             _copy(base, made, address, first)
-        own = locations.number(Location(row.country, row.subdivisions, source, row.why))
-        if below and row.country and not row.subdivisions:
-            _overlay(base, made, first, last, row, own, locations)
+        if below:
+            _overlay(base, made, first, last, row, source, locations)
         else:
-            made.append(first, own, row.length)
+            own = Location(row.country, row.subdivisions, source, row.why)
+            made.append(first, locations.number(own, _own(own)), row.length)
         address = last + 1
     if address <= _TOP[base.version]:
         _copy(base, made, address, _TOP[base.version] + 1)
@@ -160,16 +184,20 @@ def _overlay(
     first: int,
     last: int,
     row: Row,
-    own: int,
+    source: int,
     locations: Locations,
 ) -> None:
+    known: dict[int, int] = {}
     held = -1
     for at in range(base.index(first), base.index(last) + 1):
-        beneath = locations.all[base.values[at]]
-        number = own
-        if beneath.subdivisions and beneath.country == row.country:
-            source = locations.all[own].source
-            number = locations.number(Location(row.country, beneath.subdivisions, source))
+        beneath = base.values[at]
+        number = known.get(beneath)
+        if number is None:
+            parts = dict(locations.parts_of(beneath))
+            if row.country and row.subdivisions:
+                parts[row.country] = row.subdivisions
+            own = Location(row.country, parts.get(row.country or "", ()), source, row.why)
+            number = known[beneath] = locations.number(own, tuple(parts.items()))
         if number != held:
             made.append(max(first, base.start(at)), number, row.length)
             held = number

@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from geodns.locate.merge import Locations
 from geodns.locate.table import ENTRY, FORMAT, HEADER, MAGIC, SECTIONS, Source
-from geodns.model.place import Location
 
 KEEP = 4
 """How many tables of each sort stay, besides those that a process has mapped."""
@@ -27,7 +27,7 @@ def write_table(
     path: Path,
     edition: str,
     sources: Sequence[Source],
-    locations: Sequence[Location],
+    locations: Locations,
     has_asn: bool,
     arrays: Sequence[array[int] | memoryview],
 ) -> None:
@@ -42,8 +42,9 @@ def write_table(
         "sources": [asdict(source) for source in sources],
         "locations": [
             [location.country, location.subdivisions, location.source, location.why]
-            for location in locations
+            for location in locations.all
         ],
+        "parts": list(locations.parts.items()),
     }
     parts: list[bytes | memoryview] = [json.dumps(meta).encode()]
     parts += [_octets(column) for column in arrays]

@@ -85,6 +85,7 @@ class PlaceTable:
             Location(country, tuple(subdivisions), source, why)
             for country, subdivisions, source, why in meta["locations"]
         )
+        self._parts: list[Any] = meta["parts"]
         self.has_subdivisions = any(location.subdivisions for location in self.locations)
         self.has_asn: bool = meta["has_asn"]
         cast = [_cast(view, code) for view, code in zip(self._sections, SECTIONS, strict=True)]
@@ -118,6 +119,15 @@ class PlaceTable:
         finally:
             # The mapping has a descriptor of its own, which keeps the lock.
             os.close(descriptor)
+
+    @property
+    def columns(self) -> tuple[memoryview, ...]:
+        """The mapped arrays: IPv4 starts and location ids; upper and lower halves of IPv6
+        starts, and location ids; then the same five of AS numbers."""
+        return (
+            *(self._start4, self._place4, self._upper6, self._lower6, self._place6),
+            *(self._asn_start4, self._asn4, self._asn_upper6, self._asn_lower6, self._asn6),
+        )
 
     def find(self, version: int, address: int) -> tuple[int, int, int, int]:
         """Find the segment of an address (an integer of 32 or 128 bits).
@@ -213,6 +223,14 @@ class PlaceTable:
             for at, source in enumerate(self.sources)
             if source.kind != "geofeed" and now - source.built > max_age_days * 86400
         ]
+
+    @property
+    def parts(self) -> dict[int, tuple[tuple[str, tuple[str, ...]], ...]]:
+        """By location id, subdivisions of other countries behind it: for the builder."""
+        return {
+            number: tuple((country, tuple(codes)) for country, codes in parts)
+            for number, parts in self._parts
+        }
 
     def section(self, index: int) -> memoryview:
         """The raw octets of a section: for the builder."""

@@ -85,6 +85,16 @@ def test_a_geofeed_wins(tmp_path: Path) -> None:
     assert table.find(4, int(ip_address("127.39.0.1")))[3] == 16
 
 
+def test_a_geofeed_brings_back_the_subdivision_behind_another_country(tmp_path: Path) -> None:
+    first = make.write_mmdb(tmp_path / "f.mmdb", [("5.6.0.0/16", {"country_code": "MX"})])
+    assert find(build(tmp_path, [first, CITY]), "5.6.0.1") == Location("MX", (), 0)
+    table = build(tmp_path, [first, CITY], "5.6.0.0/16,US\n")
+    assert find(table, "5.6.0.1") == Location("US", ("US-CA",), 2)
+    assert find(table, "5.6.200.1") == Location("US", ("US-NY",), 2)
+    table = build(tmp_path, [CITY], "5.6.0.0/16,US\n", "5.6.0.0/16,,,,\n")
+    assert find(table, "5.6.0.1") == Location("US", ("US-CA",), 1)
+
+
 def test_the_first_geofeed_wins_over_the_second(tmp_path: Path) -> None:
     table = build(tmp_path, [], "10.0.0.0/8,IT\n", "10.1.0.0/16,FR\n11.0.0.0/8,US,US-CA\n")
     assert find(table, "10.1.0.1") == Location("IT", (), 0)
