@@ -189,8 +189,9 @@ class Asked:
 class Load(asyncio.DatagramProtocol):
     """Asks at a steady pace from several ports of one address, and asks again what is lost.
 
-    wrong: replies with another response code than expected. first_lost: queries whose first
-    try got no reply within RETRY seconds.
+    wrong: replies with another response code than expected. again: queries that had no reply
+    within RETRY seconds and were sent again. late: those of them whose first try was answered
+    after all.
     """
 
     RETRY = 1.0
@@ -200,7 +201,8 @@ class Load(asyncio.DatagramProtocol):
         self._transports: list[asyncio.DatagramTransport] = []
         self._open: dict[tuple[int, int], Asked] = {}
         self._count = 0
-        self.sent = self.answered = self.first_lost = 0
+        self.sent = self.answered = self.again = self.late = 0
+        self._repeated: set[tuple[int, int]] = set()
         self.wrong: list[tuple[str, int]] = []
         self.slowest = 0.0
 
@@ -225,19 +227,23 @@ class Load(asyncio.DatagramProtocol):
         self._transports[number].sendto(query(ident, name))
 
     def received(self, number: int, data: bytes) -> None:
-        asked = self._open.pop((number, int.from_bytes(data[:2], "big")), None)
+        key = (number, int.from_bytes(data[:2], "big"))
+        asked = self._open.pop(key, None)
         if asked is None:
-            return  # the late reply to a first try
+            self.late += key in self._repeated
+            self._repeated.discard(key)
+            return
         self.answered += 1
         self.slowest = max(self.slowest, time.monotonic() - asked.sent)
         if asked.expect is not None and data[3] & 15 != asked.expect:
             self.wrong.append((asked.name, data[3] & 15))
 
-    def again(self) -> None:
+    def repeat(self) -> None:
         now = time.monotonic()
         for (number, ident), asked in self._open.items():
             if now - asked.sent > self.RETRY * asked.tries:
-                self.first_lost += asked.tries == 1
+                self.again += asked.tries == 1
+                self._repeated.add((number, ident))
                 asked.tries += 1
                 self._transports[number].sendto(query(ident, asked.name))
 

@@ -70,13 +70,14 @@ async def test_every_query_is_answered_while_orders_change_and_a_worker_dies(
                 if not load.missing:
                     break
                 await asyncio.sleep(0.1)
-                load.again()
+                load.repeat()
             load.close()
         sent = italian.sent + french.sent
-        lost = italian.first_lost + french.first_lost
+        again, late = italian.again + french.again, italian.late + french.late
         with capsys.disabled():
             print(
-                f"\n{sent} queries in {took:.1f} s ({sent / took:.0f}/s), {lost} first tries lost,"
+                f"\n{sent} queries in {took:.1f} s ({sent / took:.0f}/s), {again} sent again,"
+                f" {again - late} first tries lost for good,"
                 f" slowest {max(italian.slowest, french.slowest):.2f} s,"
                 f" killed worker back after {back:.2f} s"
             )
@@ -105,8 +106,8 @@ async def _keep_asking(italian: Load, french: Load, stop: asyncio.Event) -> None
             else:
                 # A name nobody asked before: it has to come from the upstream.
                 french.ask(f"n{number}.fresh.example", NOERROR)
-        italian.again()
-        french.again()
+        italian.repeat()
+        french.repeat()
         await asyncio.sleep(0.005)
 
 
