@@ -35,7 +35,7 @@ def response(name: str, *records: str, ad: bool = False) -> Response:
         record.add_answer(*RR.fromZone(text))
     if ad:
         record.header.bitmap |= AD
-    return read_response(record.pack())
+    return read_response(bytes(record.pack()))
 
 
 @pytest.mark.parametrize(
