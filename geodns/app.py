@@ -11,8 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geodns.fastpath.tables import KEPT_OCTETS
 from geodns.locate.table import PlaceTable
 from geodns.policy.snapshot import Snapshot
+from geodns.serve.fast import make_fast_path
 from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
 from geodns.upstream.cache import Cache
@@ -34,7 +36,9 @@ def make_pipeline(settings: dict[str, Any]) -> Pipeline:
     forwarder = Forwarder(
         upstream["servers"], upstream["timeout"], upstream["attempts"], settings["limits"]["misses"]
     )
-    return Pipeline(forwarder, Cache(cache["size"], cache["min_ttl"], cache["max_ttl"]), settings)
+    fast = make_fast_path(cache["size"] // 4 // KEPT_OCTETS)
+    kept = Cache(cache["size"] // 4 * 3, cache["min_ttl"], cache["max_ttl"])
+    return Pipeline(forwarder, kept, fast, settings)
 
 
 def load_in_force(snapshot: Path, places: Path, stale: Collection[int]) -> InForce:

@@ -31,6 +31,9 @@ from geodns.policy.snapshot import (
 EDE_BLOCKED, EDE_CENSORED = 15, 16
 """RFC 8914 sections 4.16 and 4.17: the operator's own policy, and an external order."""
 
+FILTER_BITS = 16
+"""Filter bits for each name: most names that no order names are told by one look at it."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -221,19 +224,25 @@ def _index_names(
 
 
 def _name_sections(index: dict[bytes, int]) -> dict[str, bytes]:
-    """Pack names and rules, grouped by the bucket of the name's CRC-32."""
+    """Pack names and rules, grouped by the bucket of the name's hash (fastpath.pure.find_names)."""
     size = 1
     while size < len(index):
         size *= 2
     mask = size - 1
     names = list(index)
-    bucket_of = [crc32(name) & mask for name in names]
+    hashes = [crc32(name[::-1]) for name in names]
+    bucket_of = [hashed & mask for hashed in hashes]
     order = sorted(range(len(names)), key=bucket_of.__getitem__)
     names = [names[at] for at in order]
     buckets = array("I", bytes(4 * (size + 1)))
     for bucket in bucket_of:
         buckets[bucket + 1] += 1
+    bits = max(64, size * FILTER_BITS)
+    filter_ = bytearray(bits // 8)
+    for hashed in hashes:
+        filter_[(hashed & bits - 1) >> 3] |= 1 << (hashed & 7)
     return {
+        "filter": bytes(filter_),
         "buckets": little_endian(array("I", accumulate(buckets))),
         "nameat": little_endian(array("I", accumulate(map(len, names[:-1]), initial=0))),
         "rule": little_endian(array("I", map(index.__getitem__, names))),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from geodns.fastpath.tables import HAND_UP
 from geodns.model.name import to_text
 from geodns.model.ruling import Ground, Ruling, TargetKind
 from geodns.policy.scope import Scopes
@@ -83,6 +84,21 @@ class Rules:
         if recorder is not None:
             self._record(recorder, name, rules, scope_class, exemption, order, None)
         return Ruling(order, target, None, named), exemption
+
+    def verdict(self, rule: int, scope_class: int, full: bool) -> int:
+        """What the fast path may say of a rule that matched, by itself.
+
+        full: the whole queried name matched, not a name above it. Returns the order that
+        blocks, NO_ORDER, or HAND_UP where exemptions, the emergency list or orders in shadow
+        need the whole picture.
+        """
+        for order, kind in self._items_of(rule):
+            if kind in (EXEMPT, NEVER):
+                return HAND_UP
+            reaches = _reaches_name(kind, 0 if full else 1)
+            if reaches and self._effect(order, scope_class, _NOT_EXEMPT) == "shadow":
+                return HAND_UP
+        return self._winner_here(rule, scope_class, full, _NOT_EXEMPT)
 
     def names_in(self, aliases: Sequence[bytes], addresses: Sequence[bytes]) -> Named | None:
         """Which aliases and addresses of an answer the orders name; None if they name none."""

@@ -11,6 +11,7 @@ The SHA-256 is the snapshot's digest and its file name. Sections:
 
     orders    JSON: order records, reaches, next_change
     ruleat    u32 per rule + 1: where its items start;   items  u32: order << 8 | detail
+    filter    a bit for the hash of each name, modulo their count (a power of two)
     buckets   u32 per bucket + 1;  nameat, rule  u32 per entry;  names  wire-format names
     net4, net4rule, net6high, net6low, net6rule    sorted disjoint segments of addresses
 """
@@ -32,6 +33,7 @@ from typing import Any
 
 from geodns.errors import SnapshotError
 from geodns.fastpath.pure import find_names, find_network4, find_network6
+from geodns.fastpath.tables import Names
 from geodns.model.ruling import Action
 
 MAGIC = b"geodnsS1"
@@ -154,6 +156,7 @@ class Snapshot:
             self._name_at = sections["nameat"].cast("I")
             self._rule = sections["rule"].cast("I")
             self._names = sections["names"]
+            self._filter = sections["filter"]
             self._net4 = sections["net4"].cast("I"), sections["net4rule"].cast("I")
             self._net6 = (
                 sections["net6high"].cast("Q"),
@@ -173,9 +176,19 @@ class Snapshot:
             raise SnapshotError(f"{path}: cannot be read: {error}") from None
         return cls(mapped, str(path))
 
+    @property
+    def layers(self) -> tuple[Names, ...]:
+        """The name indexes as the fast path takes them."""
+        return (Names(self._filter, self._buckets, self._name_at, self._rule, self._names),)
+
+    @property
+    def rule_counts(self) -> tuple[int, ...]:
+        """How many rules each layer has."""
+        return (len(self._rule_at) - 1,)
+
     def name_rules(self, name: bytes) -> list[tuple[int, int]]:
         """(offset of the suffix in name, rule) for each indexed name at or above ``name``."""
-        return find_names(name, self._buckets, self._name_at, self._rule, self._names)
+        return find_names(name, self._buckets, self._name_at, self._rule, self._names, self._filter)
 
     def address_rule(self, packed: bytes) -> int:
         """The rule of the order networks that hold an address (4 or 16 octets), 0 = none."""

@@ -7,7 +7,7 @@ cannot disagree. It is immutable and is swapped whole.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from geodns.locate.client import Client
@@ -40,9 +40,7 @@ class Located:
 class InForce:
     """Snapshot, place tables and the scope classes that bind them."""
 
-    def __init__(
-        self, snapshot: Snapshot, places: PlaceTable, stale: Collection[int] = ()
-    ) -> None:
+    def __init__(self, snapshot: Snapshot, places: PlaceTable, stale: Collection[int] = ()) -> None:
         """stale: indexes of place sources that are older than the operator allows."""
         self.snapshot = snapshot
         self.places = places
@@ -58,9 +56,7 @@ class InForce:
         location_id, _, _, matched = self.places.find(version, client.address)
         asn = self.places.find_asn(version, client.address)[0] if self._asks_asn else 0
         if client.prefix < _BITS[version]:
-            found = class_of_block(
-                self._runs(version).class_at, client.address, client.last
-            )
+            found = class_of_block(self._runs(version).class_at, client.address, client.last)
             if found is None:
                 scope_class = self.scopes.unknown_class()
                 why = f"the prefix /{client.prefix} spans places with different orders"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
+from geodns.fastpath.pure import FastPath
 from geodns.locate.client import Client, Ecs, Networks, client_from_ecs, client_from_peer, read_ecs
 from geodns.model.message import (
     ANY,
@@ -41,6 +42,7 @@ from geodns.model.name import from_labels
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import reply
+from geodns.serve.fast import kept_of, load_of, peers_of
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
 from geodns.upstream.cache import Cache, Entry, cache_key
@@ -78,8 +80,11 @@ class Asked:
 class Pipeline:
     """Answers packets. One a worker; everything in it belongs to one event loop."""
 
-    def __init__(self, forwarder: Forwarder, cache: Cache, settings: dict[str, Any]) -> None:
-        """settings: the JSON form of config.Settings."""
+    def __init__(
+        self, forwarder: Forwarder, cache: Cache, fast: FastPath, settings: dict[str, Any]
+    ) -> None:
+        """settings: the JSON form of config.Settings. fast: answers in front of this, on UDP."""
+        self.fast = fast
         self._forwarder = forwarder
         self._cache = cache
         self._counts: Counter[str] = Counter()
@@ -91,11 +96,17 @@ class Pipeline:
         trusted = settings["trust"]["ecs"]
         self._clients = Networks([*settings["server"]["clients"], *trusted])
         self._trusted = Networks(trusted)
+        self.fast.serve(peers_of(self._clients))
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
 
     def enforce(self, in_force: InForce) -> None:
         """Put a snapshot and place tables in force, for every answer from now on."""
+        self._counts.update(self._fast_counts())
+        load = load_of(in_force)
+        if load is None:
+            log.warning("too many jurisdictions for the fast path: every query takes the long way")
+        self.fast.load(load)
         self._in_force = in_force
 
     def answer(
@@ -150,7 +161,9 @@ class Pipeline:
         #    blocked name is blocked even if its servers are lame, and is never asked for.
         in_force = self._in_force
         asked = Asked(query, limit, client, ecs, in_force, *self._judge(in_force, client, query))
-        if asked.located.location.country is None:
+        country = asked.located.location.country
+        count[f"place/{country}"] += 1
+        if country is None:
             count["unlocated"] += 1
         if asked.ruling.block:
             return self._block(asked, asked.ruling, None)
@@ -168,7 +181,7 @@ class Pipeline:
         entry = self._cache.get(key, now)
         if entry is not None:
             count["cache/hits"] += 1
-            return self._settle(asked, entry, now)
+            return self._settle(asked, key, entry, now)
 
         # 8. Forward. The rest of the way is walked when the response is there.
         count["cache/misses"] += 1
@@ -204,11 +217,11 @@ class Pipeline:
             if failed is not None:
                 return reply.status(query, SERVFAIL, asked.limit, reply.Options(ede=(failed,)))
             assert entry is not None
-            return self._settle(asked, entry, now)
+            return self._settle(asked, key, entry, now)
         except Exception as fault:
             return self._broken(HEADER.pack(query.id, query.flags, 1, 0, 0, 0), fault)
 
-    def _settle(self, asked: Asked, entry: Entry, now: float) -> bytes:
+    def _settle(self, asked: Asked, key: bytes, entry: Entry, now: float) -> bytes:
         """The end of the way of an allowed name: rule on the answer, reply, record."""
         # 9. Rule on aliases and addresses, for this client. After cache and forward alike: an
         #    answer that a Frenchman fetched is judged again for an Italian, and the reverse.
@@ -222,6 +235,9 @@ class Pipeline:
         # 10. Reply. Last, since only now is it known whether the answer may differ by place.
         response = entry.response
         packet = entry.aged(now)
+        if named is None and asked.ecs is None and (kept := kept_of(entry)) is not None:
+            # For everybody alike until orders change: from now on the fast path has it.
+            self.fast.keep(key, kept)
         cut = asked.query.qtype == ANY and response.rcode == 0
         if cut:
             packet = reply.minimal_any(response, packet)
@@ -342,6 +358,23 @@ class Pipeline:
             if ground.effect == "never_block":
                 self._counts[f"never_block/{ground.target}/{ground.order}"] += 1
 
+    def _fast_counts(self) -> Counter[str]:
+        """What the fast path has counted since its last load, in the pipeline's words."""
+        counts: Counter[str] = Counter()
+        if not hasattr(self, "_in_force"):
+            return counts
+        for number, blocks in enumerate(self.fast.order_counts()):
+            counts["blocked"] += blocks
+            counts[f"order/{self._in_force.snapshot.orders[number].id}"] += blocks
+        for number, queries in enumerate(self.fast.place_counts()):
+            country = self._in_force.places.locations[number].country
+            counts["queries/udp"] += queries
+            counts[f"place/{country}"] += queries
+            if country is None:
+                counts["unlocated"] += queries
+        counts["allowed"] = counts["cache/hits"] = counts["queries/udp"] - counts["blocked"]
+        return +counts
+
     def _broken(self, packet: bytes, fault: Exception) -> bytes | None:
         """A fault of ours costs this query only; it is counted, and each kind is logged once."""
         kind = f"internal/{type(fault).__name__}"
@@ -353,9 +386,13 @@ class Pipeline:
         return reply.error(packet, Malformed(SERVFAIL))
 
     def counters(self) -> dict[str, int]:
-        """Counts since the start: by outcome, by order (``order/ID``), of the upstreams."""
+        """Counts since the start: by outcome, by order (``order/ID``), by place
+        (``place/IT``; ``place/None`` is unknown), of the upstreams."""
+        fast = self.fast.counters()
         return {
-            **self._counts,
+            **(self._counts + self._fast_counts()),
+            "fast/queries": fast["queries"],
+            "fast/dropped": fast["dropped"],
             **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
             "cache/entries": len(self._cache),
         }

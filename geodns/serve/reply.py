@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from struct import Struct
 
+from geodns.fastpath.tables import OrderReplies, Template
 from geodns.locate.client import Ecs
 from geodns.model.message import (
     AA,
@@ -161,6 +162,31 @@ def block(
     above = target and at >= 0 and query.folded[at:] == target
     owner = (0xC000 | 12 + (at if above else 0)).to_bytes(2, "big")
     return _assemble(query, rcode, (0, 1), _soa(owner, ttl), options, limit)
+
+
+def templates(
+    action: Action, ttl: int, addresses: Sequence[bytes], ede: tuple[int, str]
+) -> OrderReplies:
+    """The replies of an order for the fast path: what ``block`` gives, but for the owner."""
+    made = []
+    for qtype in (A, AAAA, 0):
+        if action == "refused":
+            made.append(Template(_REFUSED, 0, 0, b"", False))
+            continue
+        found = [_address_record(b"\xc0\x0c", address, ttl) for address in addresses]
+        wanted = [record for kind, record in found if kind == qtype]
+        if action == "sinkhole":
+            records = b"".join(wanted) or _soa(b"\xc0\x0c", ttl)
+            made.append(Template(_NOERROR, len(wanted), 0 if wanted else 1, records, False))
+        else:
+            rcode = _NXDOMAIN if action == "nxdomain" else _NOERROR
+            made.append(Template(rcode, 0, 1, _soa(b"\0\0", ttl), True))
+    options = Options(ede=(ede,))
+    return OrderReplies(
+        (made[0], made[1], made[2]),
+        opt_record(OUR_SIZE, options.encode()),
+        opt_record(OUR_SIZE, options.encode(texts=False)),
+    )
 
 
 def passed(

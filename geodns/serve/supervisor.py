@@ -11,19 +11,16 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import geodns
 from geodns.errors import ServerError
+from geodns.serve.children import child_environment, worker_command
 from geodns.serve.sockets import Listener
 
 ACK_BOUND = 5.0
@@ -86,21 +83,6 @@ class Slot:
     rolling: bool = False
 
 
-def worker_command() -> list[str]:
-    """The command line that starts a worker, without its descriptors."""
-    return [sys.executable, "-P", "-m", "geodns.serve.worker"]
-
-
-def child_environment() -> dict[str, str]:
-    """The environment in which a child process finds the same geodns as this one."""
-    root = Path(geodns.__file__).resolve().parent.parent
-    environment = dict(os.environ)
-    if root.name not in ("site-packages", "dist-packages"):
-        paths = [str(root), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    return environment
-
-
 class Supervisor:
     """Runs one worker process for each socket of the listeners."""
 
@@ -120,7 +102,7 @@ class Supervisor:
         self.current: Load | None = None
         self.generation = 0
         self.retired: dict[str, int] = {}
-        self._draining = False
+        self._draining = asyncio.Event()
         self._starting = True
         self._failure: str | None = None
         self._changed = asyncio.Condition()
@@ -171,7 +153,7 @@ class Supervisor:
             async with asyncio.timeout(DISTRIBUTE_BOUND), self._changed:
                 await self._changed.wait_for(
                     lambda: (
-                        self._draining
+                        self._draining.is_set()
                         or self._agreed(generation)
                         or self._refusal(generation) is not None
                     )
@@ -237,7 +219,7 @@ class Supervisor:
 
     async def drain(self) -> None:
         """Let all workers finish what is under way and exit; kill those that do not."""
-        self._draining = True
+        self._draining.set()
         await self._notify()
         for slot in self.slots:
             if slot.writer is not None:
@@ -249,7 +231,7 @@ class Supervisor:
 
     async def kill(self) -> None:
         """End all workers at once."""
-        self._draining = True
+        self._draining.set()
         for slot in self.slots:
             if slot.process is not None:
                 slot.process.kill()
@@ -271,7 +253,7 @@ class Supervisor:
                 code = await self._live(slot)
             except OSError as error:
                 code = error.strerror or str(error)
-            if self._draining:
+            if self._draining.is_set():
                 return
             lived = time.monotonic() - slot.born
             if self._starting:
@@ -290,6 +272,8 @@ class Supervisor:
             log.warning("worker %d %s; it is replaced", slot.index, code)
             await self._notify()
             await asyncio.sleep(delay)
+            if self._draining.is_set():
+                return
 
     async def _live(self, slot: Slot) -> str:
         """One worker process from start to end; returns how it ended."""
@@ -320,6 +304,8 @@ class Supervisor:
                 raise
         try:
             reader, slot.writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_LIMIT)
+            if self._draining.is_set():
+                slot.process.kill()
             self._send(slot)
             with contextlib.suppress(OSError, ValueError):
                 while line := await reader.readline():
@@ -380,7 +366,7 @@ class Supervisor:
                     # It was this process that stood still; what workers said is not read yet.
                     slot.heard = now
                     slot.owes_since = None if slot.owes_since is None else now
-                if slot.process is None or slot.writer is None or self._draining:
+                if slot.process is None or slot.writer is None or self._draining.is_set():
                     continue
                 if not slot.loaded_once:
                     late = now - slot.born > START_BOUND

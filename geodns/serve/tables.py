@@ -12,7 +12,7 @@ from pathlib import Path
 
 from geodns.errors import DatabaseError
 from geodns.locate.table import PlaceTable
-from geodns.serve.supervisor import child_environment
+from geodns.serve.children import child_environment
 
 Progress = Callable[[int, int], None]
 

@@ -12,8 +12,10 @@ import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from struct import Struct
+from time import monotonic
 from typing import Any, Protocol
 
+from geodns.fastpath.pure import FastPath
 from geodns.serve.sockets import IP_PKTINFO
 
 Reply = bytes | None
@@ -55,12 +57,15 @@ class UdpListener:
         answers: Answers,
         counters: dict[str, int],
         on_internal: Callable[[BaseException], None] | None = None,
+        fast: FastPath | None = None,
     ) -> None:
         self._loop = loop
         self._sock = sock
         self._answers = answers
         self._counters = counters
         self._on_internal = on_internal
+        self._fast = fast
+        self._fast_drain = getattr(fast, "drain", None)
         self._buffer = bytearray(_LARGEST)
         self._view = memoryview(self._buffer)
         self._v6 = sock.family == socket.AF_INET6
@@ -88,6 +93,8 @@ class UdpListener:
 
     def drain(self) -> bool:
         """Read and answer up to DRAIN queued packets; whether there may be more."""
+        if self._fast_drain is not None:
+            return self._drain_fast(self._fast_drain)
         counters = self._counters
         family = self._sock.family
         for _ in range(DRAIN):
@@ -106,18 +113,37 @@ class UdpListener:
             host: str = address[0]
             peer = socket.inet_pton(family, host.partition("%")[0] if self._v6 else host)
             sender = self._sender(ancillary) if ancillary else []
-            try:
-                reply = self._answers.answer(bytes(self._view[:size]), peer, stream=False)
-            except Exception as error:
-                self._internal(error)
-                continue
-            if isinstance(reply, bytes):
-                self._send((reply, sender, address))
-            elif reply is not None:
-                task = self._loop.create_task(self._later(reply, sender, address))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            packet = bytes(self._view[:size])
+            if self._fast is not None:
+                quick = self._fast.answer(packet, peer, monotonic())
+                if quick is not None:
+                    if quick:
+                        self._send((quick, sender, address))
+                    continue
+            self._answer(packet, peer, sender, address)
         return True
+
+    def _drain_fast(self, drain: Callable[[int, float, bool], Any]) -> bool:
+        """The same by the native fast path, which leaves what only the pipeline can answer."""
+        left, more, unsent = drain(self._sock.fileno(), monotonic(), self._wildcard)
+        for parcel in unsent:
+            self._send(parcel)
+        for packet, peer, address, ancillary in left:
+            self._answer(packet, peer, ancillary, address)
+        return bool(more)
+
+    def _answer(self, packet: bytes, peer: bytes, sender: _Ancillary, address: Any) -> None:
+        try:
+            reply = self._answers.answer(packet, peer, stream=False)
+        except Exception as error:
+            self._internal(error)
+            return
+        if isinstance(reply, bytes):
+            self._send((reply, sender, address))
+        elif reply is not None:
+            task = self._loop.create_task(self._later(reply, sender, address))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _later(self, awaited: Awaitable[Reply], sender: _Ancillary, address: Any) -> None:
         try:

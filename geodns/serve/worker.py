@@ -126,7 +126,14 @@ class Worker:
             loop, self._pipeline, self._counters, limits, self._internal_error
         )
         for sock in self._udp_sockets:
-            listener = UdpListener(loop, sock, self._pipeline, self._counters, self._internal_error)
+            listener = UdpListener(
+                loop,
+                sock,
+                self._pipeline,
+                self._counters,
+                self._internal_error,
+                fast=self._pipeline.fast,
+            )
             listener.start()
             self._udp.append(listener)
         for sock in self._tcp_sockets:

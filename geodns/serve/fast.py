@@ -1,0 +1,111 @@
+"""Feeding the fast path: what is in force as flat tables, and answers fit for everybody."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from importlib import import_module
+
+from geodns.errors import ServerError
+from geodns.fastpath.pure import FastPath
+from geodns.fastpath.tables import Kept, Load, Peers, Places
+from geodns.locate.client import Networks
+from geodns.model.message import AD
+from geodns.serve import reply
+from geodns.serve.inforce import InForce
+from geodns.upstream.cache import Entry
+
+MOST_VERDICTS = 1 << 22
+"""Verdicts in the table of a load at most (32 MiB); above that the pipeline rules alone."""
+_LOW64 = 0xFFFFFFFFFFFFFFFF
+
+
+def make_fast_path(slots: int) -> FastPath:
+    """The native fast path, or the pure one where it is not installed or GEODNS_PURE=1."""
+    if os.environ.get("GEODNS_PURE") != "1":
+        try:
+            native = import_module("geodns.fastpath.native")
+        except ImportError as missing:
+            if os.environ.get("GEODNS_REQUIRE_NATIVE") == "1":
+                raise ServerError(
+                    f"GEODNS_REQUIRE_NATIVE=1 is set, but the native fast path is not usable: "
+                    f"{missing}"
+                ) from None
+        else:
+            found: FastPath = native.FastPath(slots)
+            return found
+    return FastPath(slots)
+
+
+def peers_of(clients: Networks) -> Peers:
+    """The peers that are served, as ranges."""
+    four, six = clients.ranges(4), clients.ranges(16)
+    return Peers(
+        array("I", [first for first, _ in four]),
+        array("I", [last for _, last in four]),
+        array("Q", [first >> 64 for first, _ in six]),
+        array("Q", [first & _LOW64 for first, _ in six]),
+        array("Q", [last >> 64 for _, last in six]),
+        array("Q", [last & _LOW64 for _, last in six]),
+    )
+
+
+def load_of(in_force: InForce) -> Load | None:
+    """What is in force as flat tables; None where the verdict table would be too large."""
+    snapshot, scopes = in_force.snapshot, in_force.scopes
+    rules = snapshot.rule_counts
+    if sum(rules) * len(scopes) * 2 > MOST_VERDICTS:
+        return None
+    classes = array("I")
+    for row in scopes.rows:
+        classes.extend(row)
+    columns = in_force.places.columns
+    start4, place4, upper6, lower6, place6 = columns[:5]
+    asn_start4, asn4, asn_upper6, asn_lower6, asn6 = columns[5:]
+    places = Places(
+        start4=start4,
+        place4=place4,
+        upper6=upper6,
+        lower6=lower6,
+        place6=place6,
+        asn_start4=asn_start4,
+        asn4=asn4,
+        asn_upper6=asn_upper6,
+        asn_lower6=asn_lower6,
+        asn6=asn6,
+        classes=classes,
+        width=scopes.width,
+        asns=array("I", scopes.asns),
+        unknown=bytes(location.country is None for location in in_force.places.locations),
+    )
+    return Load(
+        places,
+        snapshot.layers,
+        rules,
+        len(scopes),
+        in_force.rules.verdict,
+        tuple(
+            reply.templates(order.action, order.ttl, order.addresses, (order.ede, order.text))
+            for order in snapshot.orders
+        ),
+        snapshot.networks > 0,
+    )
+
+
+def kept_of(entry: Entry) -> Kept | None:
+    """A cached answer as the fast path keeps it, or None if it is not for everybody alike.
+
+    The caller has made sure that no order in force names its aliases or addresses.
+    """
+    response = entry.response
+    if response.ede or response.rcode > 15 or response.lifetime <= 0:
+        return None
+    return Kept(
+        response.packet,
+        response.ttl_offsets,
+        entry.stored,
+        entry.expires,
+        bool(response.flags & AD),
+        bool(response.aliases),
+        bool(response.addresses),
+    )
