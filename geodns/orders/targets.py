@@ -72,9 +72,10 @@ def _read(lines: Iterator[tuple[int, bytes]]) -> Entries:
             else:
                 names[wire] = number
         else:
-            text = line.partition(b"#")[0].strip()
+            # As text: a stray no-break space is a blank too.
+            text = line.partition(b"#")[0].decode("utf-8").strip()
             if text:
-                _add(entries, number, text, text.decode("utf-8"))
+                _add(entries, number, text.encode(), text)
     told = len(entries.bad)
     if told > MAX_TOLD:
         number = entries.bad[MAX_TOLD][0]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from geodns.model.name import NameFault, parse, to_text
@@ -70,6 +70,8 @@ def test_very_many_bad_entries_are_counted() -> None:
 NEARLY = st.text(".-_aA0xn*#/: \tü", min_size=1, max_size=12).map(lambda text: text + ".ab")
 
 
+@example("\x1f")
+@example("\xa0")
 @given(st.one_of(NEARLY, st.text(max_size=20)).filter(lambda text: "\n" not in text))
 def test_the_fast_way_reads_what_the_slow_way_reads(text: str) -> None:
     try:
