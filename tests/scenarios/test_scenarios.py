@@ -61,6 +61,7 @@ def _files() -> Iterator[Any]:
             yield pytest.param(merged, scenario, id=f"{path.stem}: {scenario['title']}")
 
 
+@pytest.mark.usefixtures("twin")
 @pytest.mark.parametrize(("file", "scenario"), list(_files()))
 def test_scenario(
     file: dict[str, Any], scenario: dict[str, Any], loop: Loop, tmp_path: Path

@@ -160,7 +160,7 @@ def running(
         pipeline = app.make_pipeline(checked)
         pipeline.enforce(in_force)
         datagrams = [
-            UdpListener(running, each.udp[0], pipeline, counters, broken.append)
+            UdpListener(running, each.udp[0], pipeline, counters, broken.append, fast=pipeline.fast)
             for each in listeners
         ]
         stream = StreamListener(running, pipeline, counters, StreamLimits(), broken.append)
