@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from geodns.fastpath.tables import KEPT_OCTETS
 from geodns.locate.table import PlaceTable
+from geodns.policy.layers import open_snapshot
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.fast import make_fast_path
 from geodns.serve.inforce import InForce
@@ -41,9 +42,17 @@ def make_pipeline(settings: dict[str, Any]) -> Pipeline:
     return Pipeline(forwarder, kept, fast, settings)
 
 
-def load_in_force(snapshot: Path, places: Path, stale: Collection[int]) -> InForce:
-    """Map a snapshot and a place table. Raises SnapshotError or DatabaseError."""
-    return InForce(Snapshot.open(snapshot), PlaceTable.open(places), stale)
+def load_in_force(
+    snapshot: Path, places: Path, stale: Collection[int], held: InForce | None = None
+) -> InForce:
+    """Map a snapshot and a place table. Raises SnapshotError or DatabaseError.
+
+    held: what is in force now; what did not change is taken over and not read again.
+    """
+    opened = open_snapshot(snapshot, held.snapshot if held is not None else None)
+    if held is not None and held.places.path == places:
+        return InForce(opened, held.places, stale, held)
+    return InForce(opened, PlaceTable.open(places), stale)
 
 
 def open_places(settings: Settings, progress: Progress | None = None) -> PlaceTable:

@@ -99,7 +99,7 @@ def ruling_facts(
 
 def ground_facts(in_force: InForce, ground: Ground) -> dict[str, Any]:
     """A ground with what is to be known of its order."""
-    order = next(o for o in in_force.snapshot.orders if o.id == ground.order)
+    order = next(o for o in in_force.snapshot.in_force if o.id == ground.order)
     return {
         "order": ground.order,
         "effect": ground.effect,
@@ -121,7 +121,7 @@ def ground_facts(in_force: InForce, ground: Ground) -> dict[str, Any]:
 def not_in_force(in_force: InForce, loaded: Loaded, name: bytes) -> list[dict[str, Any]]:
     """Orders on file that name the name but rule nothing now: what people ask about first."""
     above = set(names.ancestors(name))
-    here = {order.id for order in in_force.snapshot.orders}
+    here = {order.id for order in in_force.snapshot.in_force}
     return [
         {"order": one.order.id, "status": one.order.status, "title": one.order.title}
         for one in loaded.orders

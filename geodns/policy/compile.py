@@ -22,6 +22,7 @@ from geodns.policy.snapshot import (
     NO_ORDER,
     OrderRecord,
     Reach,
+    Snapshot,
     little_endian,
     order_as_json,
     pack_snapshot,
@@ -49,7 +50,33 @@ def compile_snapshot(
     progress: called with (names done, names in all). Orders are numbered by precedence: the
     earlier ``effective`` first, then the id.
     """
-    in_force = sorted(select_in_force(orders, now), key=lambda o: (o.effective, o.order.id))
+    return _compile(select_in_force(orders, now), orders, now, never_block, progress, None, ())
+
+
+def amend_snapshot(base: Snapshot, orders: Sequence[LoadedOrder], now: datetime) -> bytes:
+    """Compile what differs from a base snapshot: see layers.py.
+
+    Costs what the changed orders cost, however many names the base has. The emergency list
+    is the base's: another one needs another base.
+    """
+    wanted = select_in_force(orders, now)
+    held = {(order.id, order.edition, order.place, order.last_good) for order in base.orders}
+    keys = {(o.order.id, o.edition, o.place, o.last_good): o for o in wanted}
+    added = [loaded for key, loaded in keys.items() if key not in held]
+    dead = sorted(key[0] for key in held if key not in keys)
+    return _compile(added, orders, now, (), None, base.digest, dead)
+
+
+def _compile(
+    chosen: Sequence[LoadedOrder],
+    orders: Sequence[LoadedOrder],
+    now: datetime,
+    never_block: Sequence[bytes],
+    progress: Progress | None,
+    base: str | None,
+    dead: Sequence[str],
+) -> bytes:
+    in_force = sorted(chosen, key=lambda loaded: (loaded.effective, loaded.order.id))
     reaches: dict[Reach, int] = {}
     records = [_record(loaded, reaches) for loaded in in_force]
     rules = _Rules()
@@ -62,6 +89,8 @@ def compile_snapshot(
                 "next_change": next_change(orders, now),
                 "names": len(names),
                 "networks": sum(len(loaded.networks) for loaded in in_force),
+                "base": base,
+                "dead": list(dead),
             },
             ensure_ascii=False,
             sort_keys=True,
@@ -125,6 +154,7 @@ def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
     )
     return OrderRecord(
         id=order.id,
+        place=loaded.place,
         title=order.title,
         shadow=order.status == "shadow",
         authority=order.authority.name,

@@ -67,6 +67,7 @@ class Rules:
     def __init__(self, snapshot: Snapshot, scopes: Scopes) -> None:
         self.snapshot = snapshot
         self.scopes = scopes
+        self._rank = snapshot.rank
         self._items: dict[int, list[tuple[int, int]]] = {}
         self._won: dict[tuple[int, int, bool], int] = {}
         self.has_shadow = any(order.shadow for order in snapshot.orders)
@@ -137,15 +138,16 @@ class Rules:
                     won, target, through = order, found, alias
             if recorder is not None:
                 self._record(recorder, alias, rules, scope_class, both, order, to_text(alias))
-        best: tuple[int, int] | None = None
+        best: tuple[int, int, int] | None = None
         for _, rule in named.addresses:
             for order, length in self._items_of(rule):
                 local = local or self._is_local(order)
                 effect = self._effect(order, scope_class, exemption)
-                if effect == "blocks" and (best is None or (-length, order) < best):
-                    best = -length, order
+                found_here = -length, self._rank[order], order
+                if effect == "blocks" and (best is None or found_here < best):
+                    best = found_here
         if won < 0 and best is not None:
-            won = best[1]
+            won = best[2]
         if recorder is not None:
             for address, rule in named.addresses:
                 self._record_address(recorder, address, rule, scope_class, exemption, won, through)
@@ -196,12 +198,12 @@ class Rules:
         if not exemption.orders and (known := self._won.get(key)) is not None:
             return known
         blocking = [
-            (kind != EXACT, order)
+            (kind != EXACT, self._rank[order], order)
             for order, kind in self._items_of(rule)
             if _reaches_name(kind, 0 if full else 1)
             and self._effect(order, scope_class, exemption) == "blocks"
         ]
-        won = min(blocking)[1] if blocking else -1
+        won = min(blocking)[2] if blocking else -1
         if not exemption.orders:
             self._won[key] = won
         return won
@@ -218,6 +220,9 @@ class Rules:
             return "never_block"
         return "shadow" if record.shadow else "blocks"
 
+    def _precedence(self, item: tuple[int, int]) -> tuple[bool, int]:
+        return item[1] != EXACT, self._rank[item[0]]
+
     def _record(
         self,
         recorder: Recorder,
@@ -229,9 +234,8 @@ class Rules:
         via: str | None,
     ) -> None:
         for at, rule in rules:
-            for order, kind in sorted(self._items_of(rule), key=lambda i: (i[1] != EXACT, i[0])):
-                if not _reaches_name(kind, at):
-                    continue
+            reaching = [item for item in self._items_of(rule) if _reaches_name(item[1], at)]
+            for order, kind in sorted(reaching, key=self._precedence):
                 target = to_text(name[at:])
                 self._ground(
                     recorder, order, target, _KINDS[kind], scope_class, exemption, won, via

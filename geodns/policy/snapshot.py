@@ -9,7 +9,7 @@ Layout (docs/snapshot.md draws it)::
 
 The SHA-256 is the snapshot's digest and its file name. Sections:
 
-    orders    JSON: order records, reaches, next_change
+    orders    JSON: order records, reaches, next_change; base and dead of an amendment
     ruleat    u32 per rule + 1: where its items start;   items  u32: order << 8 | detail
     filter    a bit for the hash of each name, modulo their count (a power of two)
     buckets   u32 per bucket + 1;  nameat, rule  u32 per entry;  names  wire-format names
@@ -26,7 +26,7 @@ import struct
 import sys
 import tempfile
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,14 @@ class Reach:
 class OrderRecord:
     """What serving and explaining need to know of one order in force.
 
-    jurisdiction: as the order writes it, for people. effective, expires: epoch seconds;
-    timezone: IANA name, for showing them.
+    place: the authority's, as the folder says. jurisdiction: as written, for people.
+    effective, expires: epoch seconds; timezone: IANA name, for showing them.
     ttl: seconds. ede: extended error code (RFC 8914). text: EXTRA-TEXT, UTF-8.
     addresses: sinkhole addresses, packed (4 or 16 octets, network byte order).
     """
 
     id: str
+    place: str
     title: str
     shadow: bool
     authority: str
@@ -137,7 +138,12 @@ def write_snapshot(data: bytes, directory: Path) -> Path:
 
 
 class Snapshot:
-    """A snapshot, ready for lookups. Immutable; swapped whole."""
+    """A snapshot, ready for lookups. Immutable; swapped whole.
+
+    orders: by order index. rank: the precedence of each (lower wins). reaches: by reach index.
+    base: the digest of the snapshot that this one only amends (layers.py), or None.
+    next_change: epoch seconds at which other orders are in force, or None.
+    """
 
     def __init__(self, data: bytes | mmap.mmap, origin: str = "snapshot") -> None:
         """data: a whole snapshot file. Raises SnapshotError, naming origin, if it is not one."""
@@ -146,8 +152,11 @@ class Snapshot:
             meta = json.loads(bytes(sections["orders"]))
             self.digest: str = bytes(memoryview(data)[24:56]).hex()
             self.next_change: float | None = meta["next_change"]
-            self.orders = tuple(_order_record(raw) for raw in meta["orders"])
-            self.reaches = tuple(_reach(raw) for raw in meta["reaches"])
+            self.orders: tuple[OrderRecord, ...] = tuple(map(_order_record, meta["orders"]))
+            self.reaches: tuple[Reach, ...] = tuple(map(_reach, meta["reaches"]))
+            self.base: str | None = meta["base"]
+            self._dead = frozenset(meta["dead"])
+            self.rank: Sequence[int] = range(len(self.orders))
             self.names: int = meta["names"]
             self.networks: int = meta["networks"]
             self._rule_at = sections["ruleat"].cast("I")
@@ -169,12 +178,12 @@ class Snapshot:
     @classmethod
     def open(cls, path: Path) -> Snapshot:
         """Map a snapshot file read-only. Raises SnapshotError if it is damaged or foreign."""
-        try:
-            with path.open("rb") as file:
-                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            raise SnapshotError(f"{path}: cannot be read: {error}") from None
-        return cls(mapped, str(path))
+        return cls(map_snapshot(path), str(path))
+
+    @property
+    def in_force(self) -> tuple[OrderRecord, ...]:
+        """The orders in force, by precedence."""
+        return self.orders
 
     @property
     def layers(self) -> tuple[Names, ...]:
@@ -201,6 +210,15 @@ class Snapshot:
         """The (order index, detail) pairs of a rule; detail is a prefix length for networks."""
         start, end = self._rule_at[rule], self._rule_at[rule + 1]
         return [(item >> 8, item & 0xFF) for item in self._items[start:end]]
+
+
+def map_snapshot(path: Path) -> mmap.mmap:
+    """Map a file read-only. Raises SnapshotError."""
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise SnapshotError(f"{path}: cannot be read: {error}") from None
 
 
 def _read_sections(view: memoryview, origin: str) -> dict[str, memoryview]:

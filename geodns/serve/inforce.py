@@ -40,15 +40,30 @@ class Located:
 class InForce:
     """Snapshot, place tables and the scope classes that bind them."""
 
-    def __init__(self, snapshot: Snapshot, places: PlaceTable, stale: Collection[int] = ()) -> None:
-        """stale: indexes of place sources that are older than the operator allows."""
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        places: PlaceTable,
+        stale: Collection[int] = (),
+        held: InForce | None = None,
+    ) -> None:
+        """stale: indexes of place sources that are older than the operator allows. held: what
+        was in force before; scope classes are taken over from it if nothing moved them."""
         self.snapshot = snapshot
         self.places = places
         self.stale = frozenset(stale)
-        self.scopes = Scopes(snapshot.reaches, places.locations, stale)
+        if held is not None and not (
+            held.places is places
+            and held.stale == self.stale
+            and held.snapshot.reaches == snapshot.reaches
+        ):
+            held = None
+        self.scopes: Scopes = (
+            held.scopes if held else Scopes(snapshot.reaches, places.locations, stale)
+        )
         self.rules = Rules(snapshot, self.scopes)
         self._asks_asn = bool(self.scopes.asns)
-        self._class_runs: dict[int, ClassRuns] = {}
+        self._class_runs: dict[int, ClassRuns] = held._class_runs if held else {}
 
     def locate(self, client: Client) -> Located:
         """Locate a client. A truncated prefix that spans scope classes is an unknown location."""

@@ -238,7 +238,7 @@ class Reloader:
             log.info(
                 "reload (%s): %d orders in force, %d parsed, digest %s, %s after %.2f s",
                 record.trigger,
-                len(self.snapshot.orders),
+                len(self.snapshot.in_force),
                 record.parsed,
                 self.load.digest[:12],
                 "on every worker" if record.everywhere else "NOT yet on every worker",

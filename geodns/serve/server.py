@@ -171,7 +171,7 @@ def _say_ready(
     *,
     as_json: bool,
 ) -> None:
-    workers, orders = len(supervisor.slots), len(reloader.snapshot.orders)
+    workers, orders = len(supervisor.slots), len(reloader.snapshot.in_force)
     digest = reloader.load.digest
     if as_json:
         listen = [[each.address.host, each.address.port] for each in listeners]

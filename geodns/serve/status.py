@@ -42,7 +42,7 @@ def describe(
                 "status": "shadow" if order.shadow else "active",
                 "last_good": order.id in last_good,
             }
-            for order in reloader.snapshot.orders
+            for order in reloader.snapshot.in_force
         ],
         "reload": _record(last),
         "reloads": reloader.reloads,

@@ -25,6 +25,7 @@ import uvloop
 
 from geodns import app
 from geodns.errors import GeodnsError
+from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
 from geodns.serve.stream import StreamLimits, StreamListener
 from geodns.serve.udp import UdpListener
@@ -50,6 +51,7 @@ class Worker:
         self._udp_sockets = udp
         self._tcp_sockets = tcp
         self._pipeline: Pipeline | None = None
+        self._in_force: InForce | None = None
         self._udp: list[UdpListener] = []
         self._stream: StreamListener | None = None
         self._counters: dict[str, int] = {}
@@ -100,7 +102,7 @@ class Worker:
         snapshot = Path(load["snapshot"])
         try:
             in_force = await asyncio.to_thread(
-                app.load_in_force, snapshot, Path(load["places"]), load["stale"]
+                app.load_in_force, snapshot, Path(load["places"]), load["stale"], self._in_force
             )
             settings = load["settings"]
             if self._pipeline is None:
@@ -108,6 +110,7 @@ class Worker:
             else:
                 self._pipeline.apply(settings)
             self._pipeline.enforce(in_force)
+            self._in_force = in_force
         except Exception as error:
             reason = str(error) if isinstance(error, GeodnsError) else f"{error!r}"
             self._tell({"refused": reason, "generation": generation})
