@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import signal
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -20,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from geodns.errors import ServerError
-from geodns.serve.children import child_environment, worker_command
+from geodns.serve.children import Spares, ending, worker_command
 from geodns.serve.sockets import Listener
 
 ACK_BOUND = 5.0
@@ -39,7 +37,6 @@ SLOWEST = 2.0
 """Seconds between the death of a worker that dies again and again and its replacement."""
 GAUGES = frozenset(("tcp/open", "cache/entries"))
 """Counters that say how many there are now; they end with their worker."""
-_LINE_LIMIT = 1 << 20
 _TICK = 0.25
 
 log = logging.getLogger("geodns.supervisor")
@@ -65,8 +62,6 @@ class Slot:
     """One worker's place: it outlives the processes that fill it."""
 
     index: int
-    udp: tuple[int, ...]
-    tcp: tuple[int, ...]
     process: subprocess.Popen[bytes] | None = None
     writer: asyncio.StreamWriter | None = None
     digest: str | None = None
@@ -89,16 +84,11 @@ class Supervisor:
     def __init__(
         self, listeners: Sequence[Listener], workers: int, command: Sequence[str] | None = None
     ) -> None:
-        """command: starts a worker; ``--index``, ``--control``, ``--udp`` and ``--tcp`` follow."""
-        self._command = list(command or worker_command())
-        self.slots = [
-            Slot(
-                index,
-                tuple(listener.udp[index].fileno() for listener in listeners),
-                tuple(listener.tcp[index].fileno() for listener in listeners),
-            )
-            for index in range(workers)
-        ]
+        """command: starts a worker; ``--control``, ``--udp`` and ``--tcp`` follow."""
+        udp = [[listener.udp[index].fileno() for listener in listeners] for index in range(workers)]
+        tcp = [[listener.tcp[index].fileno() for listener in listeners] for index in range(workers)]
+        self._spares = Spares(command or worker_command(), udp, tcp)
+        self.slots = [Slot(index) for index in range(workers)]
         self.current: Load | None = None
         self.generation = 0
         self.retired: dict[str, int] = {}
@@ -127,6 +117,7 @@ class Supervisor:
             await self.kill()
             raise
         self._starting = False
+        self._spares.refill()
 
     async def distribute(self, load: Load) -> bool:
         """Hand a load to all workers and wait until all have it in force.
@@ -197,6 +188,7 @@ class Supervisor:
         load = self.current
         message = {
             "load": {
+                "worker": slot.index,
                 "generation": self.generation,
                 "snapshot": load.snapshot,
                 "places": load.places,
@@ -235,6 +227,7 @@ class Supervisor:
         for slot in self.slots:
             if slot.process is not None:
                 slot.process.kill()
+        await self._spares.close()
         fillers = self._tasks[: len(self.slots)]
         if fillers:
             await asyncio.wait(fillers, timeout=2)
@@ -277,33 +270,13 @@ class Supervisor:
 
     async def _live(self, slot: Slot) -> str:
         """One worker process from start to end; returns how it ended."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            ours.setblocking(False)
-            command = [
-                *self._command,
-                f"--index={slot.index}",
-                f"--control={theirs.fileno()}",
-                f"--udp={','.join(map(str, slot.udp))}",
-                f"--tcp={','.join(map(str, slot.tcp))}",
-            ]
-            slot.born = slot.heard = time.monotonic()
-            slot.owes_since = None
-            slot.loaded_once = False
-            try:
-                # It takes a few ms, and the loop of the parent carries no queries.
-                slot.process = subprocess.Popen(  # noqa: ASYNC220
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), *slot.udp, *slot.tcp),
-                    env=child_environment(),
-                )
-            except BaseException:
-                ours.close()
-                raise
+        slot.born = slot.heard = time.monotonic()
+        slot.owes_since = None
+        slot.loaded_once = False
+        child = await self._spares.take()
+        slot.process = child.process
         try:
-            reader, slot.writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_LIMIT)
+            reader, slot.writer = child.reader, child.writer
             if self._draining.is_set():
                 slot.process.kill()
             self._send(slot)
@@ -312,7 +285,7 @@ class Supervisor:
                     await self._hear(slot, json.loads(line))
         finally:
             await self._bury(slot)
-        return _ending(slot.process.returncode)
+        return ending(slot.process.returncode)
 
     async def _bury(self, slot: Slot) -> None:
         if slot.writer is not None:
@@ -346,6 +319,8 @@ class Supervisor:
             slot.generation = generation
             slot.refused = None
             slot.loaded_once = True
+            if not self._starting and not self._draining.is_set():
+                self._spares.refill()
         elif "refused" in message:
             slot.refused = message["refused"]
             slot.refused_generation = generation
@@ -377,10 +352,3 @@ class Supervisor:
                 if late:
                     log.error("worker %d is silent", slot.index)
                     slot.process.kill()
-
-
-def _ending(code: int | None) -> str:
-    if code is not None and code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was killed by {signal.Signals(-code).name}"
-    return f"exited with code {code}"

@@ -44,12 +44,15 @@ log = logging.getLogger("geodns.worker")
 class Worker:
     """One worker's sockets, pipeline and control pipe."""
 
-    def __init__(
-        self, control: socket.socket, udp: list[socket.socket], tcp: list[socket.socket]
-    ) -> None:
+    def __init__(self, control: socket.socket, udp: list[list[int]], tcp: list[list[int]]) -> None:
+        """udp, tcp: descriptors of the bound sockets of each worker of this server.
+
+        The first load says which worker this is to be: until then it is a spare one, whose
+        start has been waited for already.
+        """
         self._control = control
-        self._udp_sockets = udp
-        self._tcp_sockets = tcp
+        self._udp_descriptors = udp
+        self._tcp_descriptors = tcp
         self._pipeline: Pipeline | None = None
         self._in_force: InForce | None = None
         self._udp: list[UdpListener] = []
@@ -117,18 +120,18 @@ class Worker:
             return
         limits = _stream_limits(settings)
         if self._stream is None:
-            await self._listen(limits)
+            await self._listen(limits, load["worker"])
         else:
             self._stream.limits = limits
         self._tell({"loaded": in_force.snapshot.digest, "generation": generation})
 
-    async def _listen(self, limits: StreamLimits) -> None:
+    async def _listen(self, limits: StreamLimits, index: int) -> None:
         assert self._pipeline is not None
         loop = asyncio.get_running_loop()
         self._stream = StreamListener(
             loop, self._pipeline, self._counters, limits, self._internal_error
         )
-        for sock in self._udp_sockets:
+        for sock in _take(self._udp_descriptors, index):
             listener = UdpListener(
                 loop,
                 sock,
@@ -139,13 +142,14 @@ class Worker:
             )
             listener.start()
             self._udp.append(listener)
-        for sock in self._tcp_sockets:
+        for sock in _take(self._tcp_descriptors, index):
             await self._stream.listen(sock)
 
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(COUNTERS_EVERY)
-            self._tell({"counters": self._all_counters()})
+            if self._pipeline is not None:
+                self._tell({"counters": self._all_counters()})
 
     def _all_counters(self) -> dict[str, int]:
         counters = dict(self._counters)
@@ -192,32 +196,38 @@ def _stream_limits(settings: dict[str, Any]) -> StreamLimits:
     )
 
 
-def _inherited(descriptors: str) -> list[socket.socket]:
-    return [socket.socket(fileno=int(text)) for text in descriptors.split(",") if text]
+def _take(descriptors: list[list[int]], index: int) -> list[socket.socket]:
+    """The sockets of one worker; those of the others are closed here."""
+    for number, others in enumerate(descriptors):
+        for descriptor in others if number != index else ():
+            os.close(descriptor)
+    return [socket.socket(fileno=descriptor) for descriptor in descriptors[index]]
+
+
+def _inherited(text: str) -> list[list[int]]:
+    return [[int(number) for number in part.split(",") if number] for part in text.split(";")]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a worker on inherited file descriptors; returns the exit code."""
     parser = argparse.ArgumentParser(prog="geodns.serve.worker")
-    parser.add_argument("--index", type=int, required=True, help="number of the worker")
     parser.add_argument("--control", type=int, required=True, help="descriptor of the pipe")
-    parser.add_argument("--udp", default="", help="descriptors of UDP sockets, with commas")
-    parser.add_argument("--tcp", default="", help="descriptors of TCP sockets, with commas")
+    parser.add_argument("--udp", default="", help="descriptors: 3,5;4,6 for two workers")
+    parser.add_argument("--tcp", default="", help="the same of TCP sockets")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s worker {chosen.index}: %(message)s",
+        format=f"%(asctime)s %(levelname)s worker process {os.getpid()}: %(message)s",
     )
     _raise_file_limit()
     control = socket.socket(fileno=chosen.control)
     control.setblocking(False)
-    worker_sockets = _inherited(chosen.udp), _inherited(chosen.tcp)
 
     async def serve() -> None:
-        await Worker(control, *worker_sockets).run()
+        await Worker(control, _inherited(chosen.udp), _inherited(chosen.tcp)).run()
 
     uvloop.run(serve())
     return 0

@@ -14,13 +14,12 @@ from pathlib import Path
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    for option in ("index", "control"):
-        parser.add_argument(f"--{option}", type=int)
+    parser.add_argument("--control", type=int)
     for option in ("udp", "tcp"):
         parser.add_argument(f"--{option}")
     chosen = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for text in (chosen.udp + "," + chosen.tcp).split(","):
+    for text in (chosen.udp + ";" + chosen.tcp).replace(";", ",").split(","):
         os.fstat(int(text))  # it was inherited
     control = socket.socket(fileno=chosen.control)
     lines = control.makefile("rb")
@@ -34,7 +33,7 @@ def main() -> None:
             say(counters={"queries": 7, "tcp/open": 3})
             sys.exit(0)
         load = message["load"]
-        behaviour = load["settings"].get(str(chosen.index), load["settings"].get("all", ""))
+        behaviour = load["settings"].get(str(load["worker"]), "")
         if behaviour == "refuse":
             say(refused="no good", generation=load["generation"])
         elif behaviour == "die":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from geodns.errors import ServerError
 from geodns.serve import supervisor as module
+from geodns.serve.children import Child
 from geodns.serve.sockets import open_listeners
 from geodns.serve.supervisor import Load, Supervisor
 from tests.serve.answering import until
@@ -79,6 +81,31 @@ async def test_a_killed_worker_comes_back_with_the_current_load(supervisor: Supe
     after = processes(supervisor)
     assert after[0] != before[0] and after[1] == before[1]
     assert supervisor.totals()["queries"] == 3
+
+
+async def test_a_spare_worker_stands_by(supervisor: Supervisor) -> None:
+    await supervisor.start(load("one"))
+    spare = await standing_by(supervisor)
+    os.kill(processes(supervisor)[1], signal.SIGKILL)
+    await until(lambda: digests(supervisor) == ["one", "one"] and supervisor.slots[1].restarts)
+    assert processes(supervisor)[1] == spare.process.pid
+    # There is another one, and if that is dead when it is needed, a new one is started.
+    dead = await standing_by(supervisor)
+    assert dead.process.pid != spare.process.pid
+    dead.process.kill()
+    dead.process.wait()
+    os.kill(processes(supervisor)[0], signal.SIGKILL)
+    await until(lambda: digests(supervisor)[0] == "one" and supervisor.slots[0].restarts == 1)
+    last = await standing_by(supervisor)
+    await supervisor.drain()
+    assert last.process.returncode == -signal.SIGKILL
+
+
+async def standing_by(supervisor: Supervisor) -> Child:
+    await until(lambda: supervisor._spares._spare is not None)
+    spare = supervisor._spares._spare
+    assert spare is not None
+    return await asyncio.shield(spare)
 
 
 async def test_a_worker_killed_again_and_again_comes_back(supervisor: Supervisor) -> None:
