@@ -75,6 +75,7 @@ class LayeredSnapshot(Snapshot):
         self._rules = base.rule_counts[0], len(self._rule_at) - 1
         self._pairs: dict[tuple[int, int], int] = {}
         self._pair_items: list[list[tuple[int, int]]] = []
+        self._living: dict[int, bool] = {}
 
     @property
     def in_force(self) -> tuple[OrderRecord, ...]:
@@ -93,7 +94,7 @@ class LayeredSnapshot(Snapshot):
 
     def name_rules(self, name: bytes) -> list[tuple[int, int]]:
         """(offset of the suffix in name, rule) for each indexed name at or above ``name``."""
-        below = self.bottom.name_rules(name)
+        below = [hit for hit in self.bottom.name_rules(name) if self._lives(hit[1])]
         above = super().name_rules(name)
         if not above:
             return below
@@ -105,6 +106,8 @@ class LayeredSnapshot(Snapshot):
     def address_rule(self, packed: bytes) -> int:
         """The rule of the order networks that hold an address (4 or 16 octets), 0 = none."""
         below = self.bottom.address_rule(packed)
+        if not self._lives(below):
+            below = 0
         above = super().address_rule(packed)
         return self._join(below or None, above) if above else below
 
@@ -119,6 +122,13 @@ class LayeredSnapshot(Snapshot):
                 for order, detail in super().items(rule - below)
             ]
         return self._pair_items[rule - below - above]
+
+    def _lives(self, rule: int) -> bool:
+        """Whether any order of a rule of the base still has force."""
+        found = self._living.get(rule)
+        if found is None:
+            found = self._living[rule] = bool(self.items(rule))
+        return found
 
     def _join(self, below: int | None, above: int) -> int:
         """The rule for what both layers name."""

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from geodns.config import load_settings
@@ -20,9 +19,9 @@ from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderE
 from geodns.locate.table import PlaceTable
 from geodns.model import name
 from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
-from geodns.policy.compile import compile_snapshot
 from geodns.policy.scope import unplaceable
-from geodns.policy.snapshot import Snapshot, write_snapshot
+from geodns.policy.snapshot import Snapshot
+from geodns.serve.compiler import Compiler
 from geodns.serve.faults import Faults
 from geodns.serve.record import Record
 from geodns.serve.supervisor import Load
@@ -72,8 +71,9 @@ class Reloader:
         self._clock = clock
         self._state = settings.server.state
         self._loader = self._make_loader(settings)
-        self._skip_bad_orders = skip_bad_orders
         self._wake = asyncio.Event()
+        self._compiler = Compiler(self._state / "snapshots", self._wake.set)
+        self._skip_bad_orders = skip_bad_orders
         self._trigger = "files"
         self._compiled_at = 0.0
         self._compiled_never: tuple[bytes, ...] = ()
@@ -169,6 +169,7 @@ class Reloader:
             if self._building is not None:
                 self._building.cancel()
                 await asyncio.gather(self._building, return_exceptions=True)
+            await self._compiler.close()
             await self._watch.close()
 
     async def _wait(self, rescan: float) -> None:
@@ -201,7 +202,8 @@ class Reloader:
         # A clock that was set back may have taken an order's beginning with it.
         due = due or now < self._compiled_at
         load = self._with_snapshot(self.load.snapshot, self.load.digest)
-        if other_orders or due or forced or self._never_block() != self._compiled_never:
+        never_changed = self._never_block() != self._compiled_never
+        if other_orders or due or forced or never_changed or self._compiler.ready:
             load = await self._compile()
         if load == self._refused_load:
             return
@@ -229,7 +231,7 @@ class Reloader:
             self._faults.settle()
             self._note(Record(self._clock(), took, trigger, parsed, changed, everywhere))
         if changed:
-            await asyncio.to_thread(self._clean, {former.snapshot, load.snapshot})
+            await asyncio.to_thread(self._compiler.clean, (former.snapshot, load.snapshot))
 
     def _note(self, record: Record) -> None:
         self.reloads += 1
@@ -279,26 +281,13 @@ class Reloader:
     async def _compile(self) -> Load:
         now = self._clock()
         never = self._compiled_never = self._never_block()
-        orders = self.orders
-
-        def work() -> tuple[Path, Snapshot]:
-            data = compile_snapshot(orders, datetime.fromtimestamp(now, UTC), never)
-            path = write_snapshot(data, self._state / "snapshots")
-            return path, Snapshot(data, str(path))
-
-        path, self._compiled = await asyncio.to_thread(work)
+        path, self._compiled = await self._compiler.compile(self.orders, now, never)
         self._compiled_at = now
         return self._with_snapshot(str(path), self._compiled.digest)
 
     def _with_snapshot(self, path: str, digest: str) -> Load:
         stale = self.table.stale(self.settings.geoip.max_age_days, self._clock())
         return Load(path, digest, str(self.table.path), tuple(stale), self._settings_json)
-
-    def _clean(self, keep: set[str]) -> None:
-        with suppress(OSError):
-            for path in (self._state / "snapshots").iterdir():
-                if str(path) not in keep:
-                    path.unlink()
 
     # Databases and geofeeds
 
