@@ -40,6 +40,7 @@ cdef extern from "sys/socket.h" nogil:
 
 cdef extern from *:
     """
+    #include <stdint.h>
     #include <netinet/in.h>
     #include <arpa/inet.h>
     #include <string.h>
@@ -113,10 +114,13 @@ cdef extern from *:
 
 cdef enum:
     BATCH = 64
-    IN_SIZE = 4096
+    IN_SIZE = 65536
+    IN_STRIDE = 65536 + 320
     OUT_SIZE = 1280
-    NAME_SIZE = 128
-    CONTROL_SIZE = 128
+    NAME_WORDS = 16
+    NAME_SIZE = 8 * NAME_WORDS
+    CONTROL_WORDS = 16
+    CONTROL_SIZE = 8 * CONTROL_WORDS
     MAX_LABELS = 128
     UP = -1
     DROP = 0
@@ -194,6 +198,19 @@ cdef inline Py_ssize_t _last_at_most128(const uint64_t[::1] upper, const uint64_
     return low - 1
 
 
+cdef const uint32_t[::1] _aligned32(const uint32_t[::1] view):
+    """The view, if its items stand where the machine wants them; ValueError otherwise."""
+    if view.shape[0] and <size_t>&view[0] % sizeof(uint32_t):
+        raise ValueError("a table is not aligned")
+    return view
+
+
+cdef const uint64_t[::1] _aligned64(const uint64_t[::1] view):
+    if view.shape[0] and <size_t>&view[0] % sizeof(uint64_t):
+        raise ValueError("a table is not aligned")
+    return view
+
+
 cdef class Layer:
     """The buffers of one name layer, typed."""
 
@@ -204,25 +221,26 @@ cdef class Layer:
     cdef const uint8_t[::1] names
     cdef uint32_t filter_mask
     cdef uint32_t bucket_mask
-    cdef uint32_t base
+    cdef Py_ssize_t base, rules
 
-    def __init__(self, names, base):
+    def __init__(self, names, Py_ssize_t base, Py_ssize_t rules):
         self.filter = names.filter
-        self.buckets = names.buckets
-        self.name_at = names.name_at
-        self.rule = names.rule
+        self.buckets = _aligned32(names.buckets)
+        self.name_at = _aligned32(names.name_at)
+        self.rule = _aligned32(names.rule)
         self.names = names.names
-        # The masks of pure.py: sizes are powers of two, checked by whoever reads a snapshot.
+        # tables.check has seen to it that the sizes are powers of two.
         self.filter_mask = <uint32_t>(self.filter.shape[0] * 8 - 1)
         self.bucket_mask = <uint32_t>(self.buckets.shape[0] - 2)
         self.base = base
+        self.rules = rules
 
     cdef Py_ssize_t find(self, uint32_t hashed, const uint8_t[::1] name, Py_ssize_t at,
                          Py_ssize_t size) except -2:
         """The rule of the suffix that begins at ``at``, or -1."""
         cdef uint32_t bit = hashed & self.filter_mask
         cdef uint32_t bucket
-        cdef Py_ssize_t entry, start, length
+        cdef Py_ssize_t entry, start, length, rule
         if not (self.filter[bit >> 3] >> (bit & 7)) & 1:
             return -1
         bucket = hashed & self.bucket_mask
@@ -231,7 +249,10 @@ cdef class Layer:
             start = self.name_at[entry]
             if start + length <= self.names.shape[0] and at + length <= name.shape[0] \
                     and memcmp(&self.names[start], &name[at], length) == 0:
-                return self.base + self.rule[entry]
+                rule = self.rule[entry]
+                if rule >= self.rules:
+                    raise IndexError
+                return self.base + rule
         return -1
 
 
@@ -279,8 +300,9 @@ cdef class FastPath:
     cdef mmsghdr[BATCH] replies
     cdef iovec[BATCH] in_vectors
     cdef iovec[BATCH] out_vectors
-    cdef uint8_t[BATCH * NAME_SIZE] peer_names
-    cdef uint8_t[BATCH * CONTROL_SIZE] controls
+    # Of 64-bit items, so that the addresses and control messages in them are aligned.
+    cdef uint64_t[BATCH * NAME_WORDS] peer_names
+    cdef uint64_t[BATCH * CONTROL_WORDS] controls
     cdef uint64_t queries, blocked, allowed, unlocated, dropped
 
     def __init__(self, slots):
@@ -301,17 +323,19 @@ cdef class FastPath:
         # Anonymous memory costs nothing until an answer is kept in it.
         self.kept_data = mmap.mmap(-1, count * KEPT_OCTETS)
         self.folded = bytearray(256)
-        self.inbox = mmap.mmap(-1, BATCH * IN_SIZE)
+        # Room for the largest packets; memory only for the pages that packets fill. The stride is
+        # no power of two, so that the heads of a batch do not fight for the same cache lines.
+        self.inbox = mmap.mmap(-1, BATCH * IN_STRIDE)
         self.outbox = bytearray(BATCH * OUT_SIZE)
         cdef int at
         memset(self.received, 0, sizeof(self.received))
         memset(self.replies, 0, sizeof(self.replies))
         for at in range(BATCH):
-            self.in_vectors[at].iov_base = &self.inbox[at * IN_SIZE]
+            self.in_vectors[at].iov_base = &self.inbox[at * IN_STRIDE]
             self.in_vectors[at].iov_len = IN_SIZE
             self.received[at].msg_hdr.msg_iov = &self.in_vectors[at]
             self.received[at].msg_hdr.msg_iovlen = 1
-            self.received[at].msg_hdr.msg_name = &self.peer_names[at * NAME_SIZE]
+            self.received[at].msg_hdr.msg_name = &self.peer_names[at * NAME_WORDS]
 
     def serve(self, peers):
         """Serve these peers from now on; all others are handed up."""
@@ -325,20 +349,29 @@ cdef class FastPath:
 
         Counts of orders and places start anew: take them first.
         """
+        if load is not None:
+            tables.check(load)
         self._ready = False
         if load is None:
             return
         places = load.places
-        self.start4, self.place4 = places.start4, places.place4
-        self.upper6, self.lower6, self.place6 = places.upper6, places.lower6, places.place6
-        self.asn_start4, self.asn4 = places.asn_start4, places.asn4
-        self.asn_upper6, self.asn_lower6 = places.asn_upper6, places.asn_lower6
-        self.asn6, self.asns = places.asn6, places.asns
-        self.classes, self.unknown, self.width = places.classes, places.unknown, places.width
-        if self._load is None or self._load.places.start4 is not places.start4:
+        before, self._load = self._load, None
+        self.start4, self.place4 = _aligned32(places.start4), _aligned32(places.place4)
+        self.upper6, self.lower6 = _aligned64(places.upper6), _aligned64(places.lower6)
+        self.place6 = _aligned32(places.place6)
+        self.asn_start4, self.asn4 = _aligned32(places.asn_start4), _aligned32(places.asn4)
+        self.asn_upper6 = _aligned64(places.asn_upper6)
+        self.asn_lower6 = _aligned64(places.asn_lower6)
+        self.asn6, self.asns = _aligned32(places.asn6), _aligned32(places.asns)
+        self.classes, self.unknown = _aligned32(places.classes), places.unknown
+        self.width = places.width
+        if before is None or before.places.start4 is not places.start4 \
+                or before.places.upper6 is not places.upper6:
             self._index_places()
-        self.layer0 = Layer(load.layers[0], 0)
-        self.layer1 = Layer(load.layers[1], load.rules[0]) if len(load.layers) > 1 else None
+        self.layer0 = Layer(load.layers[0], 0, load.rules[0])
+        self.layer1 = None
+        if len(load.layers) > 1:
+            self.layer1 = Layer(load.layers[1], load.rules[0], load.rules[1])
         self.verdicts = tables.unset_verdicts(load)
         self.class_count = load.class_count
         self._decide = load.decide
@@ -372,8 +405,9 @@ cdef class FastPath:
             for template in order.templates:
                 records += template.records
                 record_at.append(len(records))
-                shapes += bytes((template.rcode, template.answers, template.authorities,
-                                 template.owner))
+                # 256 records and more never fit in a packet: such a reply is handed up.
+                shapes += bytes((template.rcode, min(template.answers, 255),
+                                 template.authorities, template.owner))
             for opt in (order.opt, order.short):
                 opts += opt
                 opt_at.append(len(opts))
@@ -384,10 +418,10 @@ cdef class FastPath:
         """Keep an answer under its cache key (name, type, class, DO and CD); whether it fits."""
         cdef const uint8_t[::1] source = key
         cdef const uint8_t[::1] packet = kept.packet
-        cdef Py_ssize_t size = source.shape[0], total = size + packet.shape[0]
+        cdef Py_ssize_t size = source.shape[0]
         cdef Py_ssize_t slot, chosen = -1, count, at
         cdef uint32_t hashed
-        if total > KEPT_OCTETS or len(kept.ttl_offsets) > KEPT_TTLS or size < 6:
+        if not tables.fits(key, kept):
             return False
         hashed = self._key_hash(source)
         cdef Py_ssize_t first = (hashed & (self.sets - 1)) * WAYS
@@ -414,9 +448,6 @@ cdef class FastPath:
         self.kept_packet[chosen] = packet.shape[0]
         count = 0
         for at in kept.ttl_offsets:
-            if at < 0 or at + 4 > packet.shape[0]:
-                self.kept_expires[chosen] = 0
-                return False
             self.kept_ttl[chosen * KEPT_TTLS + count] = at
             count += 1
         self.kept_ttls[chosen] = count
@@ -456,7 +487,8 @@ cdef class FastPath:
             lower = int.from_bytes(peer[8:], "big")
         try:
             made = self._answer(packet, self.outbox[:OUT_SIZE], len(peer), upper, lower, now)
-        except IndexError:
+        except Exception:
+            # A table that lies, or a fault in ``decide``: the pipeline meets it again and says so.
             return None
         return None if made == UP else bytes(self.outbox[:made])
 
@@ -478,14 +510,14 @@ cdef class FastPath:
         for at in range(BATCH):
             self.received[at].msg_hdr.msg_namelen = NAME_SIZE
             self.received[at].msg_hdr.msg_control = \
-                &self.controls[at * CONTROL_SIZE] if ancillary else NULL
+                &self.controls[at * CONTROL_WORDS] if ancillary else NULL
             self.received[at].msg_hdr.msg_controllen = CONTROL_SIZE if ancillary else 0
         count = recvmmsg(fd, self.received, BATCH, MSG_DONTWAIT, NULL)
         if count <= 0:
             return left, False, unsent
         for at in range(count):
             size = self.received[at].msg_len
-            family = gd_peer(&self.peer_names[at * NAME_SIZE],
+            family = gd_peer(&self.peer_names[at * NAME_WORDS],
                              self.received[at].msg_hdr.msg_namelen, &upper, &lower, &port)
             if family == 0 or port == 0 or self.received[at].msg_hdr.msg_flags & MSG_TRUNC \
                     or size > IN_SIZE:
@@ -495,10 +527,10 @@ cdef class FastPath:
                 self.received[at].msg_hdr.msg_controllen = \
                     gd_from_destination(&self.received[at].msg_hdr)
             try:
-                made = self._answer(self.inbox[at * IN_SIZE:at * IN_SIZE + size],
+                made = self._answer(self.inbox[at * IN_STRIDE:at * IN_STRIDE + size],
                                     self.outbox[sent * OUT_SIZE:(sent + 1) * OUT_SIZE],
                                     family, upper, lower, now)
-            except IndexError:
+            except Exception:
                 made = UP
             if made > 0:
                 self.out_vectors[sent].iov_base = &self.outbox[sent * OUT_SIZE]
@@ -512,7 +544,7 @@ cdef class FastPath:
                 origin[sent] = at
                 sent += 1
             elif made == UP:
-                left.append((bytes(self.inbox[at * IN_SIZE:at * IN_SIZE + size]),
+                left.append((bytes(self.inbox[at * IN_STRIDE:at * IN_STRIDE + size]),
                              self._packed(family, upper, lower), *self._origin(at)))
         while done < sent:
             step = sendmmsg(fd, &self.replies[done], sent - done, MSG_DONTWAIT)
@@ -538,14 +570,14 @@ cdef class FastPath:
         cdef int level = 0, kind = 0
         cdef const unsigned char* data = NULL
         cdef size_t size = 0
-        cdef int family = gd_peer(&self.peer_names[at * NAME_SIZE],
+        cdef int family = gd_peer(&self.peer_names[at * NAME_WORDS],
                                   self.received[at].msg_hdr.msg_namelen, &upper, &lower, &port)
         packed = self._packed(family, upper, lower)
         if family == 4:
             address = (socket.inet_ntop(socket.AF_INET, packed), port)
         else:
             address = (socket.inet_ntop(socket.AF_INET6, packed), port, 0,
-                       gd_scope(&self.peer_names[at * NAME_SIZE]))
+                       gd_scope(&self.peer_names[at * NAME_WORDS]))
         gd_control(&self.received[at].msg_hdr, &level, &kind, &data, &size)
         if size == 0:
             return address, []
@@ -624,7 +656,7 @@ cdef class FastPath:
             return UP
         # Locate
         cdef Py_ssize_t location = self._locate(family, upper, lower)
-        if location < 0:
+        if location < 0 or location >= self.unknown.shape[0]:
             return UP
         # Rule on the question. One pass from the right hashes every suffix.
         cdef Py_ssize_t name_size = end - 16
@@ -722,8 +754,10 @@ cdef class FastPath:
         at = _last_at_most32(self.asns, asn, 0, self.asns.shape[0])
         return at + 2 if at >= 0 and self.asns[at] == asn else 0
 
-    cdef int32_t _verdict(self, Py_ssize_t rule, Py_ssize_t scope_class, bint full) except -9:
+    cdef int32_t _verdict(self, Py_ssize_t rule, Py_ssize_t scope_class, bint full) except? -9:
         cdef Py_ssize_t slot = (rule * self.class_count + scope_class) * 2 + full
+        if scope_class >= self.class_count:
+            raise IndexError
         cdef int32_t verdict = self.verdicts[slot]
         if verdict == UNSET:
             verdict = self._decide(rule, scope_class, full)
@@ -799,7 +833,7 @@ cdef class FastPath:
             out[3] |= 0x20
         _copy(out, 12, packet, 12, name_size)
         if now - self.kept_stored[slot] >= 1:
-            elapsed = <uint64_t>(now - self.kept_stored[slot])
+            elapsed = <uint64_t>min(now - self.kept_stored[slot], 4294967295.0)
             for count in range(self.kept_ttls[slot]):
                 at = self.kept_ttl[slot * KEPT_TTLS + count]
                 ttl = (<uint32_t>out[at] << 24 | <uint32_t>out[at + 1] << 16
@@ -830,3 +864,4 @@ cdef class FastPath:
 cdef inline uint32_t _mix(uint32_t crc, uint32_t qtype, uint32_t bits) noexcept nogil:
     cdef uint32_t mixed = crc ^ (qtype * 0x9E3779B1u) ^ (bits * 0x85EBCA6Bu)
     return (mixed ^ (mixed >> 15)) | 0x80000000u
+include "index.pxi"

@@ -13,14 +13,14 @@ from zlib import crc32
 
 from geodns.fastpath.tables import (
     HAND_UP,
-    KEPT_OCTETS,
-    KEPT_TTLS,
     NO_ORDER,
     UNSET,
     Kept,
     Load,
     OrderReplies,
     Peers,
+    check,
+    fits,
     unset_verdicts,
 )
 
@@ -121,8 +121,11 @@ class FastPath:
     def load(self, load: Load | None) -> None:
         """Put a load in force; None hands every packet up.
 
-        Counts of orders and places start anew: take them first.
+        Counts of orders and places start anew: take them first. ValueError if the tables
+        contradict each other; what was in force stays.
         """
+        if load is not None:
+            check(load)
         self._load = load
         if load is None:
             self._order_counts = self._place_counts = array("Q")
@@ -134,7 +137,7 @@ class FastPath:
 
     def keep(self, key: bytes, kept: Kept) -> bool:
         """Keep an answer under its cache key (name, type, class, DO and CD); whether it fits."""
-        if len(key) + len(kept.packet) > KEPT_OCTETS or len(kept.ttl_offsets) > KEPT_TTLS:
+        if not fits(key, kept):
             return False
         if key not in self._kept and len(self._kept) >= self._slots:
             del self._kept[next(iter(self._kept))]
@@ -162,6 +165,13 @@ class FastPath:
 
         peer: packed address of the sender, 4 or 16 octets. now: monotonic seconds.
         """
+        try:
+            return self._answer(packet, peer, now)
+        except Exception:
+            # A table that lies, or a fault in ``decide``: the pipeline meets it again and says so.
+            return None
+
+    def _answer(self, packet: bytes, peer: bytes, now: float) -> bytes | None:
         load, peers, counts = self._load, self._peers, self._counts
         if load is None or peers is None:
             return None
@@ -204,6 +214,7 @@ class FastPath:
             return None
         else:
             location = find_network6(address, places.upper6, places.lower6, places.place6)
+        unlocated = places.unknown[location]
         # Rule on the question
         folded = packet[12 : end - 4].lower()
         order, target = self._rule(load, folded, location, len(peer), address)
@@ -225,7 +236,7 @@ class FastPath:
                 counts["allowed"] += 1
         if reply is not None:
             counts["queries"] += 1
-            counts["unlocated"] += places.unknown[location]
+            counts["unlocated"] += unlocated
             self._place_counts[location] += 1
         return reply
 
@@ -235,15 +246,19 @@ class FastPath:
         """The order that blocks a name, and where its target begins in the name."""
         hits: list[tuple[int, int]] = []
         for number, layer in enumerate(load.layers):
-            base = load.rules[0] if number else 0
+            base, rules = (load.rules[0] if number else 0), load.rules[number]
             for at, rule in find_names(
                 folded, layer.buckets, layer.name_at, layer.rule, layer.names, layer.filter
             ):
+                if rule >= rules:
+                    return HAND_UP, 0
                 hits.append((at, base + rule))
         if not hits:
             return NO_ORDER, 0
         places = load.places
         scope_class = places.classes[location * places.width + self._column(width, address)]
+        if scope_class >= load.class_count:
+            return HAND_UP, 0
         won, target = NO_ORDER, 0
         hits.sort()
         for number, (at, rule) in enumerate(hits):

@@ -147,6 +147,63 @@ WAYS = 8
 """Answers whose keys share a set of the packet cache at most."""
 
 
+LEAST_OPT = 11
+"""Octets of an OPT record without options."""
+
+
+def check(load: Load) -> None:
+    """Refuse tables whose sizes contradict each other: ValueError.
+
+    Costs the same however long the tables are. What they hold is not looked at here: both
+    twins check every index before they use it.
+    """
+    if not 1 <= len(load.layers) <= 2 or len(load.rules) != len(load.layers):
+        raise ValueError("a load has one or two layers, and the number of rules of each")
+    for layer in load.layers:
+        check_names(layer)
+    places = load.places
+    for columns in (
+        (places.start4, places.place4),
+        (places.upper6, places.lower6, places.place6),
+        (places.asn_start4, places.asn4),
+        (places.asn_upper6, places.asn_lower6, places.asn6),
+    ):
+        if len({len(column) for column in columns}) > 1:
+            raise ValueError("columns of a place table differ in length")
+    if places.width != (len(places.asns) + 2 if len(places.asns) else 1):
+        raise ValueError(f"{places.width} columns for {len(places.asns)} AS numbers")
+    if len(places.classes) != places.width * len(places.unknown):
+        raise ValueError("the table of scope classes does not fit the locations")
+    for order in load.orders:
+        if min(len(order.opt), len(order.short)) < LEAST_OPT:
+            raise ValueError("an OPT record is cut")
+        if any(template.owner and len(template.records) < 2 for template in order.templates):
+            raise ValueError("a reply has no room for its owner name")
+
+
+def check_names(names: Names) -> None:
+    """Refuse a name index whose sizes contradict each other: ValueError."""
+    filter_, buckets = len(names.filter), len(names.buckets) - 1
+    if filter_ < 1 or filter_ & filter_ - 1 or buckets < 1 or buckets & buckets - 1:
+        raise ValueError("filter and buckets of a name index are not powers of two")
+    if names.buckets[0] != 0 or names.buckets[buckets] != len(names.rule):
+        raise ValueError("the buckets of a name index do not hold its names")
+    if len(names.name_at) < len(names.rule):
+        raise ValueError("a name index has rules without names")
+
+
+def fits(key: bytes, kept: Kept) -> bool:
+    """Whether an answer is one that the fast path keeps: not too large, and no nonsense."""
+    size = len(kept.packet)
+    return (
+        len(key) > 5
+        and len(key) + size <= KEPT_OCTETS
+        and size >= 12 + len(key) - 1
+        and len(kept.ttl_offsets) <= KEPT_TTLS
+        and all(0 <= at <= size - 4 for at in kept.ttl_offsets)
+    )
+
+
 def unset_verdicts(load: Load) -> array[int]:
     """The verdict table of a load: rule, then scope class, then part or whole of a name."""
     return array("i", [UNSET]) * (sum(load.rules) * load.class_count * 2)

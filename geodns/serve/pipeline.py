@@ -389,8 +389,9 @@ class Pipeline:
         """Counts since the start: by outcome, by order (``order/ID``), by place
         (``place/IT``; ``place/None`` is unknown), of the upstreams."""
         fast = self.fast.counters()
+        dropped = Counter(dict.fromkeys(("queries/udp", "dropped"), fast["dropped"]))
         return {
-            **(self._counts + self._fast_counts()),
+            **(self._counts + self._fast_counts() + dropped),
             "fast/queries": fast["queries"],
             "fast/dropped": fast["dropped"],
             **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
