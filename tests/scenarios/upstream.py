@@ -144,11 +144,21 @@ class MockUpstream:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._udp, _ = await loop.create_datagram_endpoint(
-            lambda: _Datagrams(self), local_addr=("127.0.0.1", 0)
-        )
-        self.port = self._udp.get_extra_info("sockname")[1]
-        self._tcp = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        for attempt in range(50):
+            udp, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(self), local_addr=("127.0.0.1", 0)
+            )
+            self.port = udp.get_extra_info("sockname")[1]
+            try:
+                self._tcp = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+            except OSError:
+                # Somebody has the same port for TCP.
+                udp.close()
+                if attempt == 49:
+                    raise
+                continue
+            self._udp = udp
+            return
 
     async def stop(self) -> None:
         if self._udp is not None:
