@@ -14,7 +14,7 @@ help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
 	  awk -F'\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
-$(STAMP): pyproject.toml $(wildcard setup.py geodns/fastpath/*.pyx)
+$(STAMP): pyproject.toml $(wildcard setup.py geodns/fastpath/*.pyx geodns/fastpath/*.pxi)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "geodns needs Python 3.11 or newer; set PYTHON=python3.x")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing geodns and its tools into $(VENV) ..."

@@ -195,14 +195,14 @@ def _jurisdiction(order: LoadedOrder) -> str:
 
 
 def _row(order: LoadedOrder, now: datetime) -> tuple[str, ...]:
-    targets = order.domains + order.exact + order.below + order.networks
+    lists = (order.domains, order.exact, order.below, order.networks)
     return (
         order.order.id,
         _force(order, now),
         _jurisdiction(order),
         order.effective.date().isoformat(),
         order.expires.date().isoformat() if order.expires else "",
-        str(len(targets)),
+        str(sum(map(len, lists))),
         order.order.title,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
@@ -27,7 +28,7 @@ class LoadedOrder:
     order: Order
     path: str
     place: str
-    domains: tuple[bytes, ...]
+    domains: Sequence[bytes]
     exact: tuple[bytes, ...]
     below: tuple[bytes, ...]
     exempt: tuple[bytes, ...]

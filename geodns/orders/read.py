@@ -15,11 +15,12 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from geodns.errors import Fault
+from geodns.model.namelist import NameList
 from geodns.model.place import PlaceFault, parse_place
 from geodns.model.tomllines import Path, find_line, read_lines
 from geodns.orders.loaded import LoadedOrder, Network
 from geodns.orders.schema import Order
-from geodns.orders.targets import Entries, read_list, read_names, read_network
+from geodns.orders.targets import Entries, read_big, read_list, read_names, read_network
 from geodns.orders.wording import faults_of
 
 NAME_LISTS = ("domains", "exact", "below", "exempt")
@@ -105,6 +106,7 @@ class _Reader:
         self.path, self.place, self.data, self.raw = path, place, data, raw
         self.fetch, self.reading = fetch, reading
         self._lines: dict[Path, int] | None = None
+        self._big = NameList()
 
     def fault(self, path: Path, message: str) -> None:
         if self._lines is None:
@@ -127,9 +129,9 @@ class _Reader:
         lists = {name: self._names(name) for name in NAME_LISTS}
         networks = self._networks()
         self._files(lists["domains"])
-        if not any((lists["domains"], lists["exact"], lists["below"], networks)) and not any(
-            (fault.field or "").startswith("targets") for fault in self.reading.faults
-        ):
+        if not any(
+            (lists["domains"], self._big, lists["exact"], lists["below"], networks)
+        ) and not any((fault.field or "").startswith("targets") for fault in self.reading.faults):
             self.fault(("targets",), "names nothing; give domains, exact, below, networks or files")
         if order is None or self.reading.faults:
             self.reading.faults.sort(key=lambda fault: (fault.file != self.path, fault.line or 0))
@@ -139,7 +141,7 @@ class _Reader:
             order=order,
             path=self.path,
             place=self.place,
-            domains=tuple(lists["domains"]),
+            domains=self._big or NameList.of(lists["domains"]),
             exact=tuple(lists["exact"]),
             below=tuple(lists["below"]),
             exempt=tuple(lists["exempt"]),
@@ -246,7 +248,16 @@ class _Reader:
                 self.fault(where, f"{name!r} cannot be read: {error.strerror or error}")
                 continue
             self.reading.lists[name] = content
+            big = read_big(content)
+            if big is not None and not domains and not self._big:
+                self._big = big
+                continue
+            domains.update(dict.fromkeys(self._big, 0))
+            self._big = NameList()
             self._list(name, read_list(content), domains)
+        if domains:
+            domains.update(dict.fromkeys(self._big, 0))
+            self._big = NameList()
 
     def _list(self, name: str, entries: Entries, domains: dict[bytes, int]) -> None:
         file = str(PurePosixPath(self.path).parent / name)

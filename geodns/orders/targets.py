@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
+from geodns.fastpath.index import PLAIN, plain_names
 from geodns.model.name import NameFault, parse
+from geodns.model.namelist import NameList
 from geodns.orders.loaded import Network
 
+BIG = 1 << 18
+"""Octets from which a list file is first tried the quick way."""
 MAX_TOLD = 1000
 """Bad entries of one list that are told one by one; the rest is counted."""
 
-# What nearly every line of a big list is. Anything else takes the slow way through
-# model.name.parse, which also says what is wrong. The last label starts with a letter, so
-# an address cannot match; labels with xn-- are left to the slow way, which checks them.
-_PLAIN = re.compile(
-    rb"(?=.{3,253}\Z)(?!xn--)[a-z0-9_][a-z0-9_-]{0,62}"
-    rb"(?:\.(?!xn--)[a-z0-9_][a-z0-9_-]{0,62})*\.(?!xn--)[a-z][a-z0-9_-]{0,62}\Z"
-)
 _LENGTH = tuple(bytes((size,)) for size in range(64))
 
 
@@ -51,6 +47,19 @@ def read_list(data: bytes) -> Entries:
     return _read((number, line) for number, line in enumerate(lines, 1))
 
 
+def read_big(data: bytes) -> NameList | None:
+    """Read a big list file that holds plain names, each once, and comments, and no more.
+
+    None for all others, which read_list reads and says what is wrong with.
+    """
+    if len(data) < BIG:
+        return None
+    names, starts, odd, repeats = plain_names(data)
+    if repeats or any(line.strip()[:1] != b"#" for _, line in odd):
+        return None
+    return NameList(names, starts)
+
+
 def read_names(texts: Sequence[str]) -> Entries:
     """Read the names of a TOML array; ``bad`` counts entries from 0."""
     entries = Entries()
@@ -62,7 +71,7 @@ def read_names(texts: Sequence[str]) -> Entries:
 def _read(lines: Iterator[tuple[int, bytes]]) -> Entries:
     entries = Entries()
     names = entries.names
-    plain = _PLAIN.match
+    plain = PLAIN.match
     for number, line in lines:
         line = line.lower()
         if plain(line):
@@ -86,7 +95,7 @@ def _read(lines: Iterator[tuple[int, bytes]]) -> Entries:
 def _add(entries: Entries, number: int, raw: bytes, text: str) -> None:
     raw = raw.lower()
     try:
-        if _PLAIN.match(raw):
+        if PLAIN.match(raw):
             wire = b"".join([_LENGTH[len(label)] + label for label in raw.split(b".")]) + b"\x00"
         else:
             wire = parse(text)

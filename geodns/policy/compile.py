@@ -7,10 +7,10 @@ import json
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from itertools import accumulate
-from zlib import crc32
 
+from geodns.fastpath.index import Chunk, index_names
 from geodns.model.name import ancestors
+from geodns.model.namelist import NameList
 from geodns.model.place import expand
 from geodns.orders.loaded import LoadedOrder
 from geodns.policy.snapshot import (
@@ -80,14 +80,14 @@ def _compile(
     reaches: dict[Reach, int] = {}
     records = [_record(loaded, reaches) for loaded in in_force]
     rules = _Rules()
-    names = _index_names(in_force, never_block, rules, progress)
+    count, names = _name_sections(in_force, never_block, rules, progress)
     sections = {
         "orders": json.dumps(
             {
                 "orders": [order_as_json(record) for record in records],
                 "reaches": [reach_as_json(reach) for reach in reaches],
                 "next_change": next_change(orders, now),
-                "names": len(names),
+                "names": count,
                 "networks": sum(len(loaded.networks) for loaded in in_force),
                 "base": base,
                 "dead": list(dead),
@@ -95,7 +95,7 @@ def _compile(
             ensure_ascii=False,
             sort_keys=True,
         ).encode(),
-        **_name_sections(names),
+        **names,
         **_network_sections(in_force, rules),
     }
     sections.update(rules.sections())
@@ -208,14 +208,6 @@ class _Rules:
             self._added[key] = found
         return found
 
-    def assign(self, index: dict[bytes, int], names: Sequence[bytes], item: int) -> None:
-        """Add an item to the rule of each name. Names nobody named yet go in all at once."""
-        rule = self.add(0, item)
-        known = [(name, index[name]) for name in names if name in index]
-        index.update(dict.fromkeys(names, rule))
-        for name, before in known:
-            index[name] = self.add(before, item)
-
     def sections(self) -> dict[str, bytes]:
         starts = array("I", [0])
         items = array("I")
@@ -225,16 +217,14 @@ class _Rules:
         return {"ruleat": little_endian(starts), "items": little_endian(items)}
 
 
-def _index_names(
+def _name_sections(
     in_force: Sequence[LoadedOrder],
     never_block: Sequence[bytes],
     rules: _Rules,
     progress: Progress | None,
-) -> dict[bytes, int]:
-    """Every name that an order or the operator names, with its rule."""
-    index: dict[bytes, int] = {}
-    total = sum(len(loaded.domains) + len(loaded.exact) + len(loaded.below) for loaded in in_force)
-    done = 0
+) -> tuple[int, dict[str, bytes]]:
+    """Index every name that an order or the operator names; how many, and the sections."""
+    chunks: list[Chunk] = []
     for number, loaded in enumerate(in_force):
         exempt = frozenset(loaded.exempt)
         for kind, names in (
@@ -244,39 +234,32 @@ def _index_names(
             (EXEMPT, loaded.exempt),
         ):
             if exempt and kind != EXEMPT:
-                names = tuple(n for n in names if exempt.isdisjoint(ancestors(n)))
-            rules.assign(index, names, number << 8 | kind)
-        done += len(loaded.domains) + len(loaded.exact) + len(loaded.below)
-        if progress is not None:
-            progress(done, total)
-    rules.assign(index, never_block, NO_ORDER << 8 | NEVER)
-    return index
+                names = [name for name in names if exempt.isdisjoint(ancestors(name))]
+            if names:
+                packed = names if isinstance(names, NameList) else NameList.of(names)
+                chunks.append((packed.blob, packed.starts, number << 8 | kind))
+    if never_block:
+        packed = NameList.of(never_block)
+        chunks.append((packed.blob, packed.starts, NO_ORDER << 8 | NEVER))
+    ahead = {item: len(starts) - 1 for _, starts, item in chunks}
+    total = sum(ahead.values())
+    left = total
 
+    def add(rule: int, item: int) -> int:
+        nonlocal left
+        # The index asks for the rule of an item alone when it comes to its names.
+        if rule == 0 and progress is not None:
+            left -= ahead.pop(item, 0)
+            progress(total - left, total)
+        return rules.add(rule, item)
 
-def _name_sections(index: dict[bytes, int]) -> dict[str, bytes]:
-    """Pack names and rules, grouped by the bucket of the name's hash (fastpath.pure.find_names)."""
-    size = 1
-    while size < len(index):
-        size *= 2
-    mask = size - 1
-    names = list(index)
-    hashes = [crc32(name[::-1]) for name in names]
-    bucket_of = [hashed & mask for hashed in hashes]
-    order = sorted(range(len(names)), key=bucket_of.__getitem__)
-    names = [names[at] for at in order]
-    buckets = array("I", bytes(4 * (size + 1)))
-    for bucket in bucket_of:
-        buckets[bucket + 1] += 1
-    bits = max(64, size * FILTER_BITS)
-    filter_ = bytearray(bits // 8)
-    for hashed in hashes:
-        filter_[(hashed & bits - 1) >> 3] |= 1 << (hashed & 7)
-    return {
-        "filter": bytes(filter_),
-        "buckets": little_endian(array("I", accumulate(buckets))),
-        "nameat": little_endian(array("I", accumulate(map(len, names[:-1]), initial=0))),
-        "rule": little_endian(array("I", map(index.__getitem__, names))),
-        "names": b"".join(names),
+    count, filter_, buckets, name_at, rule, blob = index_names(chunks, add, FILTER_BITS)
+    return count, {
+        "filter": filter_,
+        "buckets": little_endian(buckets),
+        "nameat": little_endian(name_at),
+        "rule": little_endian(rule),
+        "names": blob,
     }
 
 

@@ -33,7 +33,7 @@ from typing import Any
 
 from geodns.errors import SnapshotError
 from geodns.fastpath.pure import find_names, find_network4, find_network6
-from geodns.fastpath.tables import Names
+from geodns.fastpath.tables import Names, check_names
 from geodns.model.ruling import Action
 
 MAGIC = b"geodnsS1"
@@ -172,6 +172,7 @@ class Snapshot:
                 sections["net6low"].cast("Q"),
                 sections["net6rule"].cast("I"),
             )
+            self._check()
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(f"{origin}: not a snapshot of this version: {error}") from None
 
@@ -179,6 +180,16 @@ class Snapshot:
     def open(cls, path: Path) -> Snapshot:
         """Map a snapshot file read-only. Raises SnapshotError if it is damaged or foreign."""
         return cls(map_snapshot(path), str(path))
+
+    def _check(self) -> None:
+        """Raise ValueError where sections contradict each other: whoever wrote them lied."""
+        check_names(self._index())
+        if not len(self._rule_at) or self._rule_at[-1] != len(self._items):
+            raise ValueError("the rules do not hold their items")
+        if any(len({len(column) for column in each}) > 1 for each in (self._net4, self._net6)):
+            raise ValueError("columns of a network table differ in length")
+        if any(not 0 <= order.reach < len(self.reaches) for order in self.orders):
+            raise ValueError("an order has no reach")
 
     @property
     def in_force(self) -> tuple[OrderRecord, ...]:
@@ -188,7 +199,10 @@ class Snapshot:
     @property
     def layers(self) -> tuple[Names, ...]:
         """The name indexes as the fast path takes them."""
-        return (Names(self._filter, self._buckets, self._name_at, self._rule, self._names),)
+        return (self._index(),)
+
+    def _index(self) -> Names:
+        return Names(self._filter, self._buckets, self._name_at, self._rule, self._names)
 
     @property
     def rule_counts(self) -> tuple[int, ...]:
@@ -235,8 +249,8 @@ def _read_sections(view: memoryview, origin: str) -> dict[str, memoryview]:
         if at + _ROW.size > len(view):
             raise SnapshotError(f"{origin}: damaged: the directory is cut")
         name, offset, length = _ROW.unpack_from(view, at)
-        if offset + length > len(view):
-            raise SnapshotError(f"{origin}: damaged: a section lies outside the file")
+        if offset % 8 or offset + length > len(view):
+            raise SnapshotError(f"{origin}: damaged: a section lies outside the file or askew")
         sections[name.rstrip(b"\x00").decode("ascii", "replace")] = view[offset : offset + length]
     return sections
 

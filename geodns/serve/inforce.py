@@ -104,6 +104,11 @@ class InForce:
             return client.offset + client.prefix
         return client.offset + uniform_length(runs.class_at, client.address, bits)
 
+    def warm(self) -> None:
+        """Make now what the first ECS query would have to wait for."""
+        for version in _BITS:
+            self._runs(version)
+
     def _runs(self, version: int) -> ClassRuns:
         runs = self._class_runs.get(version)
         if runs is None:

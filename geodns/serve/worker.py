@@ -124,6 +124,8 @@ class Worker:
         else:
             self._stream.limits = limits
         self._tell({"loaded": in_force.snapshot.digest, "generation": generation})
+        if settings["trust"]["ecs"]:
+            await asyncio.to_thread(in_force.warm)
 
     async def _listen(self, limits: StreamLimits, index: int) -> None:
         assert self._pipeline is not None
