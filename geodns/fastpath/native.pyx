@@ -421,8 +421,13 @@ cdef class FastPath:
         cdef Py_ssize_t size = source.shape[0]
         cdef Py_ssize_t slot, chosen = -1, count, at
         cdef uint32_t hashed
-        if not tables.fits(key, kept):
+        # What tables.fits says.
+        if size < 6 or size + packet.shape[0] > KEPT_OCTETS or packet.shape[0] < 11 + size \
+                or len(kept.ttl_offsets) > KEPT_TTLS:
             return False
+        for at in kept.ttl_offsets:
+            if not 0 <= at <= packet.shape[0] - 4:
+                return False
         hashed = self._key_hash(source)
         cdef Py_ssize_t first = (hashed & (self.sets - 1)) * WAYS
         for slot in range(first, first + WAYS):

@@ -252,8 +252,8 @@ def _sections(buffer: mmap.mmap) -> list[memoryview]:
     found = []
     for index in range(len(SECTIONS)):
         offset, length = ENTRY.unpack_from(buffer, HEADER.size + index * ENTRY.size)
-        if offset + length > len(buffer):
-            raise ValueError("a section lies outside the file")
+        if offset % 8 or offset + length > len(buffer):
+            raise ValueError("a section lies outside the file or askew")
         found.append(whole[offset : offset + length])
     return found
 
