@@ -42,7 +42,7 @@ format: $(STAMP) ## Format the code
 docs: $(STAMP) ## Write the generated documents (docs/settings.md, docs/orders.md)
 	$(BIN)/python docs/reference.py
 
-bench: $(STAMP) ## Measure throughput and CPU a query (needs dnsperf)
+bench: $(STAMP) ## Measure side by side with other servers (needs dnsperf and gcc; ARGS=--full)
 	@$(BIN)/python -m bench.run $(ARGS)
 
 wheel: $(STAMP) ## Build a wheel into dist/

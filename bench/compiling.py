@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from geodns.orders.load import OrderLoader
@@ -31,7 +32,7 @@ def main(orders: Path, folder: Path) -> None:
     again = time.monotonic()
     Snapshot.open(path)
     opened = time.monotonic() - again
-    read, compiled, written = (after - now for now, after in zip(marks, marks[1:], strict=False))
+    read, compiled, written = (after - now for now, after in pairwise(marks))
     print(
         json.dumps(
             {

@@ -36,14 +36,15 @@ class Figures:
         self._work = work
         self._load = load
         self._upstream = upstream
+        self._tables: Geodns | None = None
 
-    def _make(self, name: str, work: Workload, before: Geodns | None = None) -> Geodns:
+    def _make(self, name: str, work: Workload) -> Geodns:
         class Named(Geodns):
             pass
 
         Named.name = name
         peer = Named(self._root, work, free_port(), self._upstream)
-        peer.before = before
+        peer.before = self._tables if work is self._work else None
         return peer
 
     @contextmanager
@@ -70,6 +71,7 @@ class Figures:
         files = [self._load.open] * len(self._load.warm)
         rows = []
         with self._running(peer, bare):
+            self._tables = peer
             for each in (peer, bare):
                 self._load.dnsperf(each.port, [], files)
             for number in range(self._options.pairs):
@@ -114,7 +116,7 @@ class Figures:
             two.start()
             stages.wait(two, self._work, again)
             ready = time.monotonic() - begun
-        found = {
+        return {
             "one_qps": median(row[0].qps for row in rows),
             "two_qps": median(row[1].qps for row in rows),
             "one_us": median(row[0].us for row in rows),
@@ -123,7 +125,6 @@ class Figures:
             "ready_again": ready,
             "changes": changes,
         }
-        return found
 
     def _changes(self, peer: Geodns, rate: int) -> dict[str, Any]:
         made: list[Change] = []

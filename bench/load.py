@@ -64,7 +64,12 @@ class Load:
         self.packets = write_packets(root / "packets", work, HOSTS, 40_000)
 
     def dnsperf(
-        self, port: int, pids: list[int], files: Sequence[Path], seconds: float = 0, sockets: int = 2
+        self,
+        port: int,
+        pids: list[int],
+        files: Sequence[Path],
+        seconds: float = 0,
+        sockets: int = 2,
     ) -> Figures:
         """Ask from one address a file, for a time or, with none, through the files once."""
         before = cpu_seconds(pids)
@@ -136,7 +141,7 @@ class Probe:
 
 
 def _read(text: str) -> dict[str, float]:
-    """dnsperf's own figures."""
+    """Dnsperf's own figures."""
     found = {}
     for key, pattern in _FIGURES.items():
         match = re.search(pattern, text)

@@ -52,9 +52,7 @@ class Protocol(asyncio.DatagramProtocol):
 
 async def _serve(port: int, blocked: Blocked) -> None:
     loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(
-        lambda: Protocol(blocked), local_addr=("127.0.0.1", port)
-    )
+    await loop.create_datagram_endpoint(lambda: Protocol(blocked), local_addr=("127.0.0.1", port))
     await loop.create_future()
 
 

@@ -66,7 +66,7 @@ def measure(
         for peer, result in running:
             stages.changes(peer, load, result, options.changes)
             if result.changes or result.changed:
-                say(f"  one more name: {peer.name}: {report.change_text(result)}")
+                say(f"  one more name: {peer.name}: {report.change_text(asdict(result))}")
     finally:
         for peer, _ in running:
             _stop(peer)
@@ -134,7 +134,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, help="turns with and without orders")
     parser.add_argument("--only", action="append", type=str.lower, help="servers named like this")
     parser.add_argument("--no-figures", dest="figures", action="store_false")
-    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="where results go")
+    parser.add_argument(
+        "--json", type=Path, default=Path("build/bench.json"), help="where results go"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and plot")
     parser.add_argument("--from-json", type=Path, help="no run: results of a former one")
     options = parser.parse_args(arguments)
@@ -158,6 +160,7 @@ def main() -> int:
             return 2
         with tempfile.TemporaryDirectory(prefix="geodns-bench-") as folder:
             result = run(options, Path(folder))
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1) + "\n")
         say(f"results are in {options.json}")
     print(report.text(result))

@@ -13,7 +13,7 @@ from bench.machine import memory_mib
 from bench.peers.peer import Peer
 from bench.workload import BRIEF, Workload, client
 
-READY_LIMIT = 240.0
+READY_LIMIT = 120.0
 CHANGE_LIMIT = 60.0
 RATE = 2000
 """Queries a second while a list is changed, and while latency is sampled."""
@@ -82,10 +82,11 @@ def wait(peer: Peer, work: Workload, result: Result) -> str:
     begun = time.monotonic()
     leaked: float | None = None
     name = work.first_blocked(0)
+    said = Said.NOTHING
     while True:
         now = time.monotonic()
         if now - begun > READY_LIMIT:
-            return f"not ready after {READY_LIMIT:.0f} s"
+            return f"not ready after {READY_LIMIT:.0f} s: {name} is {said.value}"
         if peer.died():
             return f"ended: {peer.log().strip()[-300:]}"
         said = ask(name, client(0), peer.port, 0.5)

@@ -6,8 +6,8 @@ from bench.peers.bind import BindAcl, BindGeoip
 from bench.peers.dnsdist import Dnsdist
 from bench.peers.geodns import Geodns, GeodnsPure
 from bench.peers.kresd import Kresd
-from bench.peers.peer import Peer
 from bench.peers.pdns import PdnsLua, PdnsRpz
+from bench.peers.peer import Peer
 from bench.peers.plain import Echo, PlainSocket, PlainUvloop
 from bench.peers.unbound import UnboundRpz, UnboundTags, UnboundViews
 

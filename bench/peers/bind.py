@@ -114,7 +114,7 @@ class BindAcl(_Bind):
 def write_mmdb(path: Path, codes: tuple[str, ...]) -> Path:
     """Write the place of each network as a country database."""
     from mmdb_writer import MMDBWriter
-    from netaddr import IPSet
+    from netaddr import IPSet  # type: ignore[import-untyped]
 
     writer = MMDBWriter(4, "GeoLite2-Country", languages=["en"], description="benchmark")
     for at, code in enumerate(codes):

@@ -35,7 +35,7 @@ class Dnsdist(Peer):
 setACL("127.0.0.0/8")
 setSecurityPollSuffix("")
 setMaxUDPOutstanding(65535)
-newServer({{address="127.0.0.1:{self._behind}", healthCheckMode="up"}})
+newServer({{address="127.0.0.1:{self._behind}"}}):setUp()
 getPool(""):setCache(newPacketCache(500000, {{maxTTL=86400}}))
 """
             + "\n".join(rules)

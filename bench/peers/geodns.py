@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.peers.peer import Peer
 from bench.workload import write_geofeed
@@ -21,7 +21,7 @@ class Geodns(Peer):
     name = "geodns"
     how = "orders by country; shipped GeoIP database and a geofeed"
     workers = 1
-    environment: dict[str, str] = {}
+    environment: ClassVar[dict[str, str]] = {}
     orders = True
     before: Geodns | None = None
     """Another with the same geofeed, whose place tables it takes over."""
@@ -74,7 +74,7 @@ class GeodnsPure(Geodns):
 
     name = "geodns, pure Python"
     how = "the same with GEODNS_PURE=1"
-    environment: dict[str, str] = {"GEODNS_PURE": "1"}
+    environment: ClassVar[dict[str, str]] = {"GEODNS_PURE": "1"}
 
 
 def write_order(folder: Path, code: str, order: str, names: Any, domain: str = "") -> None:

@@ -122,6 +122,8 @@ def tool(*command: str, text: str | None = None) -> None:
 def write_rpz(path: Path, names: Iterable[str]) -> Path:
     """Write a response policy zone that says NXDOMAIN for names (not for what is below them)."""
     with path.open("w") as file:
-        file.write("$TTL 60\n@ SOA localhost. root.localhost. 1 3600 600 86400 60\n@ NS localhost.\n")
+        file.write(
+            "$TTL 60\n@ SOA localhost. root.localhost. 1 3600 600 86400 60\n@ NS localhost.\n"
+        )
         file.writelines(f"{name} CNAME .\n" for name in names)
     return path

@@ -78,7 +78,9 @@ class UnboundViews(_Unbound):
 
     def server(self) -> str:
         """Who sees which view."""
-        return "\n".join(f"  access-control-view: {network(at)} {code}" for at, code in self.codes())
+        return "\n".join(
+            f"  access-control-view: {network(at)} {code}" for at, code in self.codes()
+        )
 
     def clauses(self) -> str:
         """The views, in a file of their own."""
@@ -119,7 +121,9 @@ class UnboundTags(_Unbound):
         """Tagged names can only be read anew with all the rest."""
         code = self.work.places[0].lower()
         with (self.root / "extra.conf").open("a") as file:
-            file.write(f'local-zone: "{name}." always_nxdomain\nlocal-zone-tag: "{name}." "{code}"\n')
+            file.write(
+                f'local-zone: "{name}." always_nxdomain\nlocal-zone-tag: "{name}." "{code}"\n'
+            )
         self.control("reload")
 
 
