@@ -269,7 +269,9 @@ def test_nonsense_crashes_nothing(seed: int) -> None:
 
 WHOLE = compile_snapshot(
     [
-        order("o", domains=["a.b", "b"], exempt=["b.b"], networks=["192.0.2.0/28", "2001:db8::/32"]),
+        order(
+            "o", domains=["a.b", "b"], exempt=["b.b"], networks=["192.0.2.0/28", "2001:db8::/32"]
+        ),
         order("p", exact=["a"], below=["x"], places=["FR"], status="shadow"),
         order("q", domains=["a.b", "x.x"], places=["AS3269"], action="refused"),
     ],
