@@ -129,6 +129,7 @@ class Figures:
     def _changes(self, peer: Geodns, rate: int) -> dict[str, Any]:
         made: list[Change] = []
         took = []
+        calm = self._load.probe(peer.port, rate=rate, seconds=1).result()
         for number in range(max(3, self._options.changes)):
             change = stages.change(peer, self._load, f"new{rate}-{number}.{BRIEF}", rate)
             if isinstance(change, str):
@@ -141,6 +142,7 @@ class Figures:
             "took": median(took),
             "lost": sum(change.lost for change in made),
             "worst_ms": max(change.worst_ms for change in made),
+            "calm_ms": calm["worst"] / 1000,
             "late_ms": max(change.late_ms for change in made),
             "all": [asdict(change) for change in made],
         }

@@ -78,27 +78,29 @@ def start(peer: Peer, work: Workload, result: Result) -> bool:
 
 
 def wait(peer: Peer, work: Workload, result: Result) -> str:
-    """Wait until the server is ready; what went wrong, or empty."""
+    """Wait until the server blocks in every place and resolves; what went wrong, or empty."""
     begun = time.monotonic()
     leaked: float | None = None
-    name = work.first_blocked(0)
-    said = Said.NOTHING
-    while True:
+    left = [(work.first_blocked(at), at) for at in range(len(work.places))]
+    while left:
+        name, at = left[-1]
         now = time.monotonic()
-        if now - begun > READY_LIMIT:
-            return f"not ready after {READY_LIMIT:.0f} s: {name} is {said.value}"
         if peer.died():
             return f"ended: {peer.log().strip()[-300:]}"
-        said = ask(name, client(0), peer.port, 0.5)
+        said = ask(name, client(at), peer.port, 0.5)
         if said is Said.RESOLVED and leaked is None:
             leaked = now
-        if said is Said.BLOCKED and ask(f"www.{BRIEF}", client(0), peer.port) is Said.RESOLVED:
-            break
-        if said is not Said.NOTHING and not peer.changes:
-            break
-        time.sleep(0.01)
-    result.ready = time.monotonic() - begun
-    result.leak = now - leaked if leaked is not None else 0.0
+        if said is Said.BLOCKED or (said is not Said.NOTHING and not peer.changes):
+            left.pop()
+            continue
+        if now - begun > READY_LIMIT:
+            return f"not ready after {READY_LIMIT:.0f} s: {name} is {said.value}"
+        time.sleep(0.005)
+    if peer.changes and ask(f"www.{BRIEF}", client(0), peer.port, 2) is not Said.RESOLVED:
+        return "resolves nothing"
+    now = time.monotonic()
+    result.ready = now - begun
+    result.leak = now - leaked if leaked is not None and peer.changes else 0.0
     return ""
 
 
@@ -132,7 +134,7 @@ def turn(peer: Peer, load: Load, result: Result, number: int, seconds: float) ->
     result.many.append(load.many(peer.port, pids, seconds))
     if peer.forwards:
         result.miss.append(load.dnsperf(peer.port, pids, load.cold[number]))
-    told = load.probe(peer.port, rate=RATE, seconds=max(1.0, seconds / 2)).result()
+    told = load.probe(peer.port, rate=RATE, seconds=max(0.7, seconds / 2)).result()
     result.p50.append(told["p50"])
     result.p99.append(told["p99"])
 

@@ -104,7 +104,8 @@ def _workers(part: Row) -> list[tuple[str, str, str, bool | None]]:
         text = (
             f"{change['took'] * 1000:.0f} ms in the parent, {change['seconds'] * 1000:.0f} ms from "
             f"the rename to the first block; {change['lost']} lost; worst latency "
-            f"{change['worst_ms']:.1f} ms (the load itself was late by {change['late_ms']:.1f} ms)"
+            f"{change['worst_ms']:.1f} ms ({change['calm_ms']:.1f} ms without a change; the load "
+            f"itself was late by {change['late_ms']:.1f} ms)"
         )
         met = change["took"] <= 0.02 and change["lost"] == 0 and change["worst_ms"] < 5
         found.append((name, "<= 20 ms, 0 lost, < 5 ms", text, met))

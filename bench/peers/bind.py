@@ -104,6 +104,7 @@ class BindAcl(_Bind):
     """Views by networks."""
 
     name = "BIND, address views + RPZ"
+    variant = True
     how = "view by prefix list, RPZ in each, one cache"
 
     def match(self, at: int, code: str) -> str:

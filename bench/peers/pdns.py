@@ -110,6 +110,7 @@ class PdnsRpz(_Pdns):
     """prerpz discards the zones of all other countries."""
 
     name = "PowerDNS Recursor, RPZ"
+    variant = True
     how = "gettag by netmask groups, prerpz discards other countries' RPZ"
 
     def policies(self) -> str:

@@ -25,7 +25,8 @@ class Peer:
 
     name: in tables. how: how it blocks by country, in a few words. forwards: whether it asks
     the upstream, so that misses mean something. changes: whether a name can be added while it
-    runs. programs: what must be installed. pin: whether it keeps to the servers' core.
+    runs. programs: what must be installed. pin: whether it keeps to the servers' core. variant:
+    whether it is another set-up of the same program, measured in the full mode only.
     """
 
     name = ""
@@ -34,6 +35,7 @@ class Peer:
     changes = True
     programs: tuple[str, ...] = ()
     pin = True
+    variant = False
 
     def __init__(self, root: Path, work: Workload, port: int, upstream: int) -> None:
         self.root = root / self.name.replace(" ", "-").replace(",", "")
