@@ -102,6 +102,31 @@ cdef extern from *:
         *level = c->cmsg_level; *type = c->cmsg_type; *data = CMSG_DATA(c);
         *len = c->cmsg_len - CMSG_LEN(0);
     }
+    typedef unsigned __int128 gd_address;
+    #define GD_JOIN(upper, lower) ((gd_address)(upper) << 64 | (lower))
+    /* Prefix length of the largest block of 2**bits addresses around one that lies in a run. */
+    static int gd_uniform(int bits, uint64_t upper, uint64_t lower, uint64_t first_upper,
+                          uint64_t first_lower, uint64_t last_upper, uint64_t last_lower) {
+        gd_address address = GD_JOIN(upper, lower), first, size;
+        gd_address low = GD_JOIN(first_upper, first_lower), high = GD_JOIN(last_upper, last_lower);
+        int length = bits;
+        while (length > 0) {
+            int wide = bits - length + 1;
+            if (wide >= 128) return low == 0 && ~high == 0 ? 0 : length;
+            size = (gd_address)1 << wide;
+            first = address & ~(size - 1);
+            if (first < low || first + (size - 1) > high) break;
+            length--;
+        }
+        return length;
+    }
+    /* Whether a prefix of ``known`` bits reaches beyond the last address of a run. */
+    static int gd_spans(int bits, int known, uint64_t upper, uint64_t lower,
+                        uint64_t last_upper, uint64_t last_lower) {
+        int wide = bits - known;
+        gd_address mask = wide >= 128 ? ~(gd_address)0 : ((gd_address)1 << wide) - 1;
+        return (GD_JOIN(upper, lower) | mask) > GD_JOIN(last_upper, last_lower);
+    }
     static unsigned gd_scope(const void *name) {
         return ((const struct sockaddr_in6 *)name)->sin6_scope_id;
     }
@@ -109,6 +134,8 @@ cdef extern from *:
     int gd_peer(const void* name, unsigned length, uint64_t* upper, uint64_t* lower, unsigned* port) nogil
     size_t gd_from_destination(msghdr* message) nogil
     void gd_control(const msghdr* message, int* level, int* type, const unsigned char** data, size_t* length) nogil
+    int gd_uniform(int bits, uint64_t upper, uint64_t lower, uint64_t first_upper, uint64_t first_lower, uint64_t last_upper, uint64_t last_lower) nogil
+    int gd_spans(int bits, int known, uint64_t upper, uint64_t lower, uint64_t last_upper, uint64_t last_lower) nogil
     unsigned gd_scope(const void* name) nogil
 
 
@@ -142,6 +169,7 @@ if (KEPT_OCTETS, KEPT_TTLS, WAYS, VARIANTS, UNSET, HAND_UP, NO_ORDER) != (
 COUNTERS = ("queries", "blocked", "allowed", "unlocated", "dropped")
 
 cdef uint32_t[256] CRC
+cdef const uint8_t[::1] PLAIN_OPT = b"\0\0\x29" + (1232).to_bytes(2, "big") + bytes(6)
 
 
 cdef void _make_crc() noexcept:
@@ -256,16 +284,43 @@ cdef class Layer:
         return -1
 
 
+cdef class PeerRanges:
+    """The buffers of tables.Peers, typed."""
+
+    cdef const uint32_t[::1] first4, last4
+    cdef const uint64_t[::1] first6u, first6l, last6u, last6l
+
+    def __init__(self, peers):
+        self.first4, self.last4 = peers.first4, peers.last4
+        self.first6u, self.first6l = peers.first6_upper, peers.first6_lower
+        self.last6u, self.last6l = peers.last6_upper, peers.last6_lower
+
+    cdef bint hold(self, int family, uint64_t upper, uint64_t lower) except -1:
+        cdef Py_ssize_t at
+        if family == 4:
+            at = _last_at_most32(self.first4, <uint32_t>lower, 0, self.first4.shape[0])
+            return at >= 0 and lower <= self.last4[at]
+        at = _last_at_most128(self.first6u, self.first6l, upper, lower, 0, self.first6u.shape[0])
+        if at < 0:
+            return False
+        return upper < self.last6u[at] or (upper == self.last6u[at] and lower <= self.last6l[at])
+
+
 cdef class FastPath:
     """See pure.FastPath; ``drain`` is this twin's own."""
 
     cdef object _load
-    cdef object _decide
+    cdef object _decide, _local
+    cdef uint8_t[::1] locals
+    cdef Py_ssize_t order_total
     cdef bint _ready, _networks
-    # Peers
-    cdef const uint32_t[::1] first4, last4
-    cdef const uint64_t[::1] first6u, first6l, last6u, last6l
-    cdef bint _peers
+    cdef PeerRanges served, trusted
+    # Runs, and the ECS option of the packet at hand: where it stands, and its scope
+    cdef bint _runs
+    cdef const uint32_t[::1] run_start4
+    cdef const uint64_t[::1] run_upper6, run_lower6
+    cdef Py_ssize_t extra_at, extra
+    cdef uint8_t extra_scope
     # Places
     cdef const uint32_t[::1] start4, place4, place6
     cdef const uint64_t[::1] upper6, lower6
@@ -337,12 +392,13 @@ cdef class FastPath:
             self.received[at].msg_hdr.msg_iovlen = 1
             self.received[at].msg_hdr.msg_name = &self.peer_names[at * NAME_WORDS]
 
-    def serve(self, peers):
-        """Serve these peers from now on; all others are handed up."""
-        self.first4, self.last4 = peers.first4, peers.last4
-        self.first6u, self.first6l = peers.first6_upper, peers.first6_lower
-        self.last6u, self.last6l = peers.last6_upper, peers.last6_lower
-        self._peers = True
+    def serve(self, peers, trusted=None):
+        """Serve these peers from now on; all others are handed up.
+
+        trusted: whose ECS option names the client; it is read over and ignored from others.
+        """
+        self.served = PeerRanges(peers)
+        self.trusted = PeerRanges(trusted) if trusted is not None else None
 
     def load(self, load):
         """Put a load in force; None hands every packet up.
@@ -351,7 +407,7 @@ cdef class FastPath:
         """
         if load is not None:
             tables.check(load)
-        self._ready = False
+        self._ready = self._runs = False
         if load is None:
             return
         places = load.places
@@ -376,12 +432,25 @@ cdef class FastPath:
         self.class_count = load.class_count
         self._decide = load.decide
         self._networks = load.networks
-        self._take_replies(load.orders)
+        self._take_replies((*load.orders, *load.ecs_orders))
+        self.order_total = len(load.orders)
+        self._local = load.local
+        self.locals = bytearray(2 * sum(load.rules))
         self.order_counts_ = array("Q", bytes(8 * len(load.orders)))
         self.place_counts_ = array("Q", bytes(8 * len(places.unknown)))
         self.generation += 1
         self._load = load
         self._ready = True
+
+    def take_runs(self, runs):
+        """Take the runs of the load in force. Until then ECS of trusted peers is handed up.
+
+        ValueError if they contradict themselves.
+        """
+        tables.check_runs(runs)
+        self.run_start4 = _aligned32(runs.start4)
+        self.run_upper6, self.run_lower6 = _aligned64(runs.upper6), _aligned64(runs.lower6)
+        self._runs = self._ready
 
     def _index_places(self):
         """Where the segments of each 16 leading bits begin: leaves few steps to the search."""
@@ -610,9 +679,10 @@ cdef class FastPath:
         cdef uint32_t[MAX_LABELS] hashes
         cdef uint32_t crc, qtype
         cdef uint8_t length, dnssec_ok = 0
-        cdef Py_ssize_t limit = 512
+        cdef Py_ssize_t limit = 512, ecs = 0
         cdef bint edns
-        if not self._ready or not self._peers:
+        self.extra = 0
+        if not self._ready or self.served is None:
             return UP
         # Read
         if size < 12 or packet[2] & 0x80:
@@ -648,21 +718,49 @@ cdef class FastPath:
             at = end + 11
             if at + (packet[end + 9] << 8 | packet[end + 10]) != size:
                 return UP
-            while at < size:
-                if at + 4 > size or (packet[at] == 0 and packet[at + 1] == 8):
-                    return UP
+            while at + 4 <= size:
+                if packet[at] == 0 and packet[at + 1] == 8:
+                    if ecs:
+                        return UP
+                    ecs = at
                 at += 4 + (packet[at + 2] << 8 | packet[at + 3])
             if at != size:
                 return UP
         elif end != size:
             return UP
         # Admit
-        if not self._served(family, upper, lower):
+        if not self.served.hold(family, upper, lower):
             return UP
+        # Identify
+        cdef int known = 0, width
+        if ecs:
+            width = self._ecs_width(packet, ecs)
+            if width == 0:
+                return UP
+            if self.trusted is not None and self.trusted.hold(family, upper, lower):
+                self.extra_at = ecs
+                self.extra = 4 + (packet[ecs + 2] << 8 | packet[ecs + 3])
+                self.extra_scope = 0
+                known = packet[ecs + 6]
+                if known:
+                    family = width
+                    upper = lower = 0
+                    for at in range(width):
+                        if width == 16 and at < 8:
+                            upper = upper << 8 | (packet[ecs + 8 + at] if 8 * at < known else 0)
+                        else:
+                            lower = lower << 8 | (packet[ecs + 8 + at] if 8 * at < known else 0)
         # Locate
         cdef Py_ssize_t location = self._locate(family, upper, lower)
         if location < 0 or location >= self.unknown.shape[0]:
             return UP
+        cdef uint64_t[4] run
+        if known:
+            if not self._runs or self.width > 1:
+                return UP
+            self._find_run(family, upper, lower, run)
+            if gd_spans(128 if family == 16 else 32, known, upper, lower, run[2], run[3]):
+                return UP
         # Rule on the question. One pass from the right hashes every suffix.
         cdef Py_ssize_t name_size = end - 16
         for at in range(name_size):
@@ -675,31 +773,41 @@ cdef class FastPath:
                 crc = CRC[(crc ^ self.folded[at]) & 0xFF] ^ (crc >> 8)
                 at -= 1
             hashes[label] = ~crc
-        cdef int32_t won = NO_ORDER, verdict
+        cdef int32_t won = NO_ORDER, verdict, above
         cdef Py_ssize_t target = 0, rule, other, scope_class = -1
+        cdef bint local = False
         for label in range(labels):
             at = starts[label] - 12
             rule = self.layer0.find(hashes[label], self.folded, at, name_size)
+            other = -1
             if self.layer1 is not None:
                 other = self.layer1.find(hashes[label], self.folded, at, name_size)
-                if other >= 0:
-                    if rule >= 0:
-                        return UP
-                    rule = other
-            if rule < 0:
+            if rule < 0 and other < 0:
                 continue
             if scope_class < 0:
                 scope_class = self.classes[location * self.width
                                            + self._column(family, upper, lower)]
-            verdict = self._verdict(rule, scope_class, at == 0)
-            if verdict == HAND_UP:
+            verdict = above = NO_ORDER
+            if rule >= 0:
+                verdict = self._verdict(rule, scope_class, at == 0)
+                local = local or self._is_local(rule, at == 0)
+            if other >= 0:
+                above = self._verdict(other, scope_class, at == 0)
+                local = local or self._is_local(other, at == 0)
+            # Where both layers block the same suffix, it is for the orders' precedence to say.
+            if verdict == HAND_UP or above == HAND_UP or (verdict >= 0 and above >= 0):
                 return UP
+            verdict = max(verdict, above)
             if won < 0 and verdict >= 0:
                 won = verdict
                 target = at
+        if known and local:
+            self.extra_scope = gd_uniform(128 if family == 16 else 32, upper, lower,
+                                          run[0], run[1], run[2], run[3])
         cdef Py_ssize_t made
         if won >= 0:
-            made = self._block(packet, out, end, edns, dnssec_ok, limit, qtype, target, won)
+            made = self._block(packet, out, end, edns, dnssec_ok, limit, qtype, target,
+                               won + self.order_total if self.extra else won)
             if made > 0:
                 self.blocked += 1
                 self.order_counts_[won] += 1
@@ -714,15 +822,61 @@ cdef class FastPath:
             self.place_counts_[location] += 1
         return made
 
-    cdef bint _served(self, int family, uint64_t upper, uint64_t lower) except -1:
+    cdef int _ecs_width(self, const uint8_t[::1] packet, Py_ssize_t at) except -1:
+        """Octets of the address family of a valid ECS option (RFC 7871 section 6), else 0."""
+        cdef Py_ssize_t length = packet[at + 2] << 8 | packet[at + 3]
+        cdef int width, source
+        if length < 4 or packet[at + 4] or packet[at + 7]:
+            return 0
+        width = 4 if packet[at + 5] == 1 else 16 if packet[at + 5] == 2 else 0
+        source = packet[at + 6]
+        if source > 8 * width or length != 4 + (source + 7) // 8:
+            return 0
+        if source % 8 and packet[at + 3 + length] & (0xFF >> (source % 8)):
+            return 0
+        return width
+
+    cdef int _find_run(self, int family, uint64_t upper, uint64_t lower, uint64_t* run) except -1:
+        """First and last address of the run that holds an address, as two halves each."""
         cdef Py_ssize_t at
+        run[0] = run[1] = 0
+        run[2] = 0 if family == 4 else 0xFFFFFFFFFFFFFFFFull
+        run[3] = 0xFFFFFFFFull if family == 4 else 0xFFFFFFFFFFFFFFFFull
         if family == 4:
-            at = _last_at_most32(self.first4, <uint32_t>lower, 0, self.first4.shape[0])
-            return at >= 0 and lower <= self.last4[at]
-        at = _last_at_most128(self.first6u, self.first6l, upper, lower, 0, self.first6u.shape[0])
-        if at < 0:
-            return False
-        return upper < self.last6u[at] or (upper == self.last6u[at] and lower <= self.last6l[at])
+            at = _last_at_most32(self.run_start4, <uint32_t>lower, 0, self.run_start4.shape[0])
+            run[1] = self.run_start4[at]
+            if at + 1 < self.run_start4.shape[0]:
+                run[3] = <uint64_t>self.run_start4[at + 1] - 1
+            return 0
+        at = _last_at_most128(self.run_upper6, self.run_lower6, upper, lower, 0,
+                              self.run_upper6.shape[0])
+        run[0], run[1] = self.run_upper6[at], self.run_lower6[at]
+        if at + 1 < self.run_upper6.shape[0]:
+            run[3] = self.run_lower6[at + 1] - 1
+            run[2] = self.run_upper6[at + 1] - (1 if self.run_lower6[at + 1] == 0 else 0)
+        return 0
+
+    cdef bint _is_local(self, Py_ssize_t rule, bint full) except -1:
+        cdef uint8_t known = self.locals[2 * rule + full]
+        if known == 0:
+            known = 2 if self._local(rule, full) else 1
+            self.locals[2 * rule + full] = known
+        return known == 2
+
+    cdef int _put_opt(self, uint8_t[::1] out, Py_ssize_t at, const uint8_t[::1] packet,
+                      const uint8_t[::1] opts, Py_ssize_t start, Py_ssize_t size,
+                      uint8_t dnssec_ok) except -1:
+        """Write an OPT record with the DO bit, and the ECS option in front of its own."""
+        cdef Py_ssize_t length = size - 11 + self.extra
+        _copy(out, at, opts, start, 11)
+        out[at + 7] = dnssec_ok
+        out[at + 9] = (length >> 8) & 0xFF
+        out[at + 10] = length & 0xFF
+        if self.extra:
+            _copy(out, at + 11, packet, self.extra_at, self.extra)
+            out[at + 11 + 7] = self.extra_scope
+        _copy(out, at + 11 + self.extra, opts, start + 11, size - 11)
+        return 0
 
     cdef Py_ssize_t _locate(self, int family, uint64_t upper, uint64_t lower) except -2:
         """The location id, or -1 where the address embeds an IPv4 address."""
@@ -779,10 +933,10 @@ cdef class FastPath:
         if edns:
             opt_start = self.opt_at[2 * order]
             opt = self.opt_at[2 * order + 1] - opt_start
-            if end + records + opt > limit:
+            if end + records + opt + self.extra > limit:
                 opt_start = self.opt_at[2 * order + 1]
                 opt = self.opt_at[2 * order + 2] - opt_start
-        size = end + records + opt
+        size = end + records + opt + (self.extra if edns else 0)
         if size > limit:
             return UP
         _copy(out, 0, packet, 0, end)
@@ -796,8 +950,7 @@ cdef class FastPath:
             out[end] = (0xC00C + target) >> 8
             out[end + 1] = (0xC00C + target) & 0xFF
         if edns:
-            _copy(out, end + records, self.opts, opt_start, opt)
-            out[end + records + 7] = dnssec_ok
+            self._put_opt(out, end + records, packet, self.opts, opt_start, opt, dnssec_ok)
         return size
 
     cdef Py_ssize_t _pass(self, const uint8_t[::1] packet, uint8_t[::1] out, Py_ssize_t end,
@@ -827,7 +980,7 @@ cdef class FastPath:
             if self.kept_bits[slot] & 2 or (self.kept_bits[slot] & 4 and self._networks):
                 return UP
         size = self.kept_packet[slot]
-        if size + (11 if edns else 0) > limit:
+        if size + (11 + self.extra if edns else 0) > limit:
             return UP
         base += name_size + 5
         _copy(out, 0, self.kept_data, base, size)
@@ -851,18 +1004,8 @@ cdef class FastPath:
         if edns:
             additional = (out[10] << 8 | out[11]) + 1
             out[10], out[11] = (additional >> 8) & 0xFF, additional & 0xFF
-            out[size] = 0
-            out[size + 1] = 0
-            out[size + 2] = 0x29
-            out[size + 3] = OUR_SIZE >> 8
-            out[size + 4] = OUR_SIZE & 0xFF
-            out[size + 5] = 0
-            out[size + 6] = 0
-            out[size + 7] = dnssec_ok
-            out[size + 8] = 0
-            out[size + 9] = 0
-            out[size + 10] = 0
-            size += 11
+            self._put_opt(out, size, packet, PLAIN_OPT, 0, 11, dnssec_ok)
+            size += 11 + self.extra
         return size
 
 

@@ -1,103 +1,38 @@
-"""The lookups of the hot path in plain Python: the specification of the native twin.
+"""The fast path in plain Python: the specification of the native twin.
 
-Everything here works on flat buffers (memory-mapped sections of a snapshot), knows names as
-folded wire format and places as scope classes, and knows nothing of orders.
+It works on flat buffers (tables.py), knows names as folded wire format and places as scope
+classes, and knows nothing of orders.
 """
 
 from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
-from zlib import crc32
 
+from geodns.fastpath.lookup import find_names, find_network4, find_network6, last_at_most
+from geodns.fastpath.packet import OUR_SIZE, read_ecs, read_opt, write_block, write_kept
 from geodns.fastpath.tables import (
     HAND_UP,
     NO_ORDER,
     UNSET,
     Kept,
     Load,
-    OrderReplies,
     Peers,
+    Runs,
     check,
+    check_runs,
     fits,
     unset_verdicts,
 )
 
-OUR_SIZE = 1232
-"""Our EDNS buffer and the largest UDP reply, octets."""
 COUNTERS = ("queries", "blocked", "allowed", "unlocated", "dropped")
 _LOW64 = 0xFFFFFFFFFFFFFFFF
-_PLAIN_OPT = b"\0\0\x29" + OUR_SIZE.to_bytes(2, "big") + bytes(6)
-
-
-def find_names(
-    name: bytes,
-    buckets: Sequence[int],
-    name_at: Sequence[int],
-    rule_of: Sequence[int],
-    blob: memoryview,
-    filter_: Sequence[int],
-) -> list[tuple[int, int]]:
-    """Find every indexed name that equals ``name`` or lies above it, longest first.
-
-    name: folded wire format. buckets: a power of two of bucket starts plus one end; the
-    bucket of a name is its hash modulo their count. name_at, rule_of: per entry, the
-    offset of its name in blob and its rule. filter_: octets whose bits say which hashes,
-    modulo their count (a power of two), are indexed at all. A hash hit is verified against
-    the name itself, so a collision can only cost time. The hash is the CRC-32 of the octets
-    from the last to the first: one pass from the right gives it for all suffixes.
-
-    Returns (offset of the suffix in ``name``, rule) pairs.
-    """
-    mask = len(buckets) - 2
-    bits = len(filter_) * 8 - 1
-    found: list[tuple[int, int]] = []
-    at = 0
-    last = len(name) - 1
-    while at < last:
-        suffix = name[at:]
-        hashed = crc32(suffix[::-1])
-        bit = hashed & bits
-        if filter_[bit >> 3] >> (bit & 7) & 1:
-            bucket = hashed & mask
-            for entry in range(buckets[bucket], buckets[bucket + 1]):
-                start = name_at[entry]
-                if blob[start : start + len(suffix)] == suffix:
-                    found.append((at, rule_of[entry]))
-                    break
-        at += 1 + name[at]
-    return found
-
-
-def find_network4(address: int, starts: Sequence[int], rules: Sequence[int]) -> int:
-    """Return the rule of the segment that holds an IPv4 address, 0 = none.
-
-    starts: first addresses of disjoint segments, ascending; a segment ends before the next.
-    """
-    at = bisect_right(starts, address) - 1
-    return rules[at] if at >= 0 else 0
-
-
-def find_network6(
-    address: int, high: Sequence[int], low: Sequence[int], rules: Sequence[int]
-) -> int:
-    """The same for IPv6; starts are split into their upper and lower 64 bits."""
-    upper, lower = address >> 64, address & 0xFFFFFFFFFFFFFFFF
-    end = bisect_right(high, upper)
-    at = end - 1
-    if at >= 0 and high[at] == upper and low[at] > lower:
-        begin = end - 1
-        while begin > 0 and high[begin - 1] == upper:
-            begin -= 1
-        at = bisect_right(low, lower, begin, end) - 1
-    return rules[at] if at >= 0 else 0
 
 
 class FastPath:
     """Answers what needs no thought: blocks by one order, and answers kept for everybody.
 
-    Whatever is out of the ordinary (other opcodes and classes, ECS, EDNS versions, exemptions,
+    Whatever is out of the ordinary (other opcodes and classes, EDNS versions, exemptions,
     malformed packets, misses) is handed up to the pipeline, which stays the one authority:
     where this answers, it answers with the octets that the pipeline would give.
     """
@@ -109,14 +44,19 @@ class FastPath:
         self._generation = 0
         self._load: Load | None = None
         self._peers: Peers | None = None
+        self._trusted: Peers | None = None
+        self._runs: Runs | None = None
         self._verdicts: array[int] = array("i")
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._order_counts: array[int] = array("Q")
         self._place_counts: array[int] = array("Q")
 
-    def serve(self, peers: Peers) -> None:
-        """Serve these peers from now on; all others are handed up."""
-        self._peers = peers
+    def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
+        """Serve these peers from now on; all others are handed up.
+
+        trusted: whose ECS option names the client; it is read over and ignored from others.
+        """
+        self._peers, self._trusted = peers, trusted
 
     def load(self, load: Load | None) -> None:
         """Put a load in force; None hands every packet up.
@@ -127,6 +67,7 @@ class FastPath:
         if load is not None:
             check(load)
         self._load = load
+        self._runs = None
         if load is None:
             self._order_counts = self._place_counts = array("Q")
             return
@@ -134,6 +75,14 @@ class FastPath:
         self._order_counts = array("Q", bytes(8 * len(load.orders)))
         self._place_counts = array("Q", bytes(8 * len(load.places.unknown)))
         self._generation += 1
+
+    def take_runs(self, runs: Runs) -> None:
+        """Take the runs of the load in force. Until then ECS of trusted peers is handed up.
+
+        ValueError if they contradict themselves.
+        """
+        check_runs(runs)
+        self._runs = runs
 
     def keep(self, key: bytes, kept: Kept) -> bool:
         """Keep an answer under its cache key (name, type, class, DO and CD); whether it fits."""
@@ -193,36 +142,57 @@ class FastPath:
         qtype = packet[end - 4] << 8 | packet[end - 3]
         if packet[end - 2 : end] != b"\0\1" or qtype in (0, 41) or 128 <= qtype <= 255:
             return None
-        limit, dnssec_ok, edns = 512, 0, packet[11]
+        limit, dnssec_ok, edns, option = 512, 0, packet[11], None
         if edns:
-            told = _read_opt(packet, end)
+            told = read_opt(packet, end)
             if told is None:
                 return None
             limit = max(512, min(told[0], OUR_SIZE))
-            dnssec_ok = told[1]
+            dnssec_ok, option = told[1], told[2]
         elif end != size:
             return None
         # Admit
-        address = int.from_bytes(peer, "big")
-        if not (_served4 if len(peer) == 4 else _served6)(peers, address):
+        width, address = len(peer), int.from_bytes(peer, "big")
+        if not _within(peers, width, address):
             return None
+        # Identify
+        ecs = None
+        if option is not None:
+            claimed = read_ecs(packet, *option)
+            if claimed is None:
+                return None
+            if _within(self._trusted, width, address):
+                ecs = claimed
+                if ecs.source:
+                    width, address = ecs.width, ecs.address
         # Locate
         places = load.places
-        if len(peer) == 4:
+        if width == 4:
             location = find_network4(address, places.start4, places.place4)
         elif _embeds(address):
             return None
         else:
             location = find_network6(address, places.upper6, places.lower6, places.place6)
         unlocated = places.unknown[location]
+        run = 0, 0
+        if ecs is not None and ecs.source:
+            if self._runs is None or places.width > 1:
+                return None
+            run = _run(self._runs, width, address)
+            if address + (1 << 8 * width - ecs.source) - 1 > run[1]:
+                return None
         # Rule on the question
         folded = packet[12 : end - 4].lower()
-        order, target = self._rule(load, folded, location, len(peer), address)
+        order, target, local = self._rule(load, folded, location, width, address)
         if order == HAND_UP:
             return None
+        extra = b""
+        if ecs is not None:
+            scope = _uniform(width, address, run) if local and ecs.source else 0
+            extra = ecs.option[:7] + bytes((scope,)) + ecs.option[8:]
         if order >= 0:
-            replies = load.orders[order]
-            reply = _block(packet, end, edns, dnssec_ok, limit, qtype, target, replies)
+            replies = (load.orders if ecs is None else load.ecs_orders)[order]
+            reply = write_block(packet, end, edns, dnssec_ok, extra, limit, qtype, target, replies)
             if reply is not None:
                 counts["blocked"] += 1
                 self._order_counts[order] += 1
@@ -231,7 +201,7 @@ class FastPath:
             found = self._kept.get(folded + packet[end - 4 : end] + flags.to_bytes(1, "big"))
             if found is None or not self._fresh(*found, load, now):
                 return None
-            reply = _pass(packet, end, edns, dnssec_ok, limit, found[0], now)
+            reply = write_kept(packet, end, edns, dnssec_ok, extra, limit, found[0], now)
             if reply is not None:
                 counts["allowed"] += 1
         if reply is not None:
@@ -242,8 +212,9 @@ class FastPath:
 
     def _rule(
         self, load: Load, folded: bytes, location: int, width: int, address: int
-    ) -> tuple[int, int]:
-        """The order that blocks a name, and where its target begins in the name."""
+    ) -> tuple[int, int, bool]:
+        """The order that blocks a name, where its target begins in the name, and whether an
+        order that depends on the place names it."""
         hits: list[tuple[int, int]] = []
         for number, layer in enumerate(load.layers):
             base, rules = (load.rules[0] if number else 0), load.rules[number]
@@ -251,29 +222,29 @@ class FastPath:
                 folded, layer.buckets, layer.name_at, layer.rule, layer.names, layer.filter
             ):
                 if rule >= rules:
-                    return HAND_UP, 0
+                    return HAND_UP, 0, False
                 hits.append((at, base + rule))
         if not hits:
-            return NO_ORDER, 0
+            return NO_ORDER, 0, False
         places = load.places
         scope_class = places.classes[location * places.width + self._column(width, address)]
         if scope_class >= load.class_count:
-            return HAND_UP, 0
-        won, target = NO_ORDER, 0
+            return HAND_UP, 0, False
+        won, target, local, before = NO_ORDER, 0, False, (-1, NO_ORDER)
         hits.sort()
-        for number, (at, rule) in enumerate(hits):
-            # A suffix that both layers name is a matter of precedence between orders.
-            if number and hits[number - 1][0] == at:
-                return HAND_UP, 0
+        for at, rule in hits:
             slot = (rule * load.class_count + scope_class) * 2 + (at == 0)
             verdict = self._verdicts[slot]
             if verdict == UNSET:
                 verdict = self._verdicts[slot] = load.decide(rule, scope_class, at == 0)
-            if verdict == HAND_UP:
-                return HAND_UP, 0
+            # Where both layers block the same suffix, it is for the orders' precedence to say.
+            if verdict == HAND_UP or (verdict >= 0 and before[0] == at and before[1] >= 0):
+                return HAND_UP, 0, False
+            before = at, verdict
             if won < 0 and verdict >= 0:
                 won, target = verdict, at
-        return won, target
+            local = local or load.local(rule, at == 0)
+        return won, target, local
 
     def _column(self, width: int, address: int) -> int:
         """The column of an address's AS number in the class table."""
@@ -298,21 +269,35 @@ class FastPath:
         return not kept.aliases and not (kept.addresses and load.networks)
 
 
-def _read_opt(packet: bytes, at: int) -> tuple[int, int] | None:
-    """UDP size and DO (0x80 or 0) of an OPT that ends the packet; None if it wants thought."""
-    size = len(packet)
-    if at + 11 > size or packet[at : at + 3] != b"\0\0\x29" or packet[at + 6]:
-        return None
-    told = packet[at + 3] << 8 | packet[at + 4]
-    dnssec_ok = packet[at + 7] & 0x80
-    if at + 11 + (packet[at + 9] << 8 | packet[at + 10]) != size:
-        return None
-    at += 11
-    while at < size:
-        if at + 4 > size or (packet[at] == 0 and packet[at + 1] == 8):
-            return None
-        at += 4 + (packet[at + 2] << 8 | packet[at + 3])
-    return (told, dnssec_ok) if at == size else None
+def _run(runs: Runs, width: int, address: int) -> tuple[int, int]:
+    """The first and last address of the run that holds an address."""
+    if width == 4:
+        at = bisect_right(runs.start4, address) - 1
+        last = runs.start4[at + 1] - 1 if at + 1 < len(runs.start4) else 0xFFFFFFFF
+        return runs.start4[at], last
+    at = last_at_most(runs.upper6, runs.lower6, address)
+    first = runs.upper6[at] << 64 | runs.lower6[at]
+    if at + 1 == len(runs.upper6):
+        return first, (1 << 128) - 1
+    return first, (runs.upper6[at + 1] << 64 | runs.lower6[at + 1]) - 1
+
+
+def _uniform(width: int, address: int, run: tuple[int, int]) -> int:
+    """Prefix length of the largest block around an address that lies within a run."""
+    bits = length = 8 * width
+    while length:
+        size = 1 << bits - length + 1
+        first = address & -size
+        if first < run[0] or first + size - 1 > run[1]:
+            break
+        length -= 1
+    return length
+
+
+def _within(peers: Peers | None, width: int, address: int) -> bool:
+    if peers is None:
+        return False
+    return (_served4 if width == 4 else _served6)(peers, address)
 
 
 def _served4(peers: Peers, address: int) -> bool:
@@ -338,66 +323,3 @@ def _embeds(address: int) -> bool:
         or upper >> 48 == 0x2002
         or upper >> 32 == 0x20010000
     )
-
-
-def _opt(replies_opt: bytes, dnssec_ok: int) -> bytes:
-    return replies_opt[:7] + bytes((dnssec_ok,)) + replies_opt[8:]
-
-
-def _block(
-    packet: bytes,
-    end: int,
-    edns: int,
-    dnssec_ok: int,
-    limit: int,
-    qtype: int,
-    target: int,
-    replies: OrderReplies,
-) -> bytes | None:
-    variant = 0 if qtype == 1 else 1 if qtype == 28 else 2
-    template = replies.templates[variant]
-    records = template.records
-    if template.owner:
-        records = (0xC00C + target).to_bytes(2, "big") + records[2:]
-    opt = b""
-    if edns:
-        opt = replies.opt
-        if end + len(records) + len(opt) > limit:
-            opt = replies.short
-        opt = _opt(opt, dnssec_ok)
-    if end + len(records) + len(opt) > limit:
-        return None
-    head = bytes(
-        (
-            *packet[:2],
-            0x80 | packet[2] & 1,
-            0x80 | packet[3] & 0x10 | template.rcode,
-            *(0, 1, 0, template.answers, 0, template.authorities, 0, 1 if edns else 0),
-        )
-    )
-    return head + packet[12:end] + records + opt
-
-
-def _pass(
-    packet: bytes, end: int, edns: int, dnssec_ok: int, limit: int, kept: Kept, now: float
-) -> bytes | None:
-    opt = _opt(_PLAIN_OPT, dnssec_ok) if edns else b""
-    if len(kept.packet) + len(opt) > limit:
-        return None
-    out = bytearray(kept.packet)
-    asked = packet[3] & 0x20 or dnssec_ok
-    out[0:2] = packet[:2]
-    out[2] = 0x80 | packet[2] & 1
-    out[3] = 0x80 | packet[3] & 0x10 | out[3] & 0xF | (0x20 if kept.authentic and asked else 0)
-    out[12 : end - 4] = packet[12 : end - 4]
-    elapsed = int(now - kept.stored)
-    if elapsed > 0:
-        for at in kept.ttl_offsets:
-            ttl = int.from_bytes(out[at : at + 4], "big")
-            left = ttl - elapsed if elapsed < ttl <= 0x7FFFFFFF else 0
-            out[at : at + 4] = left.to_bytes(4, "big")
-    if opt:
-        additional = (out[10] << 8 | out[11]) + 1
-        out[10], out[11] = additional >> 8, additional & 0xFF
-        out += opt
-    return bytes(out)

@@ -64,6 +64,21 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """Where scope classes begin, for clients that an ECS option names.
+
+    start4, class4: I; upper6, lower6: Q; class6: I. Neighbours have different classes, and
+    the first run of each begins at 0.
+    """
+
+    start4: Buffer
+    class4: Buffer
+    upper6: Buffer
+    lower6: Buffer
+    class6: Buffer
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """One layer of indexed names: see policy/snapshot.py.
 
@@ -108,7 +123,9 @@ class Load:
 
     layers: one or two name layers. A rule of the second is numbered from ``rules[0]`` on.
     rules: how many rules each layer has. class_count: how many scope classes there are.
-    decide(rule, scope class, whether the whole name matched) gives a verdict. networks:
+    decide(rule, scope class, whether the whole name matched) gives a verdict. local(rule,
+    whether the whole name matched): whether an order that depends on the place names it.
+    ecs_orders: the replies for clients behind a peer whose ECS is believed. networks:
     whether any order names networks, so that addresses of answers matter.
     """
 
@@ -117,7 +134,9 @@ class Load:
     rules: tuple[int, ...]
     class_count: int
     decide: Callable[[int, int, bool], int]
+    local: Callable[[int, bool], bool]
     orders: tuple[OrderReplies, ...]
+    ecs_orders: tuple[OrderReplies, ...]
     networks: bool
 
 
@@ -174,11 +193,22 @@ def check(load: Load) -> None:
         raise ValueError(f"{places.width} columns for {len(places.asns)} AS numbers")
     if len(places.classes) != places.width * len(places.unknown):
         raise ValueError("the table of scope classes does not fit the locations")
-    for order in load.orders:
+    if len(load.ecs_orders) != len(load.orders):
+        raise ValueError("an order has no reply for clients behind ECS peers")
+    for order in (*load.orders, *load.ecs_orders):
         if min(len(order.opt), len(order.short)) < LEAST_OPT:
             raise ValueError("an OPT record is cut")
         if any(template.owner and len(template.records) < 2 for template in order.templates):
             raise ValueError("a reply has no room for its owner name")
+
+
+def check_runs(runs: Runs) -> None:
+    """Refuse runs whose columns differ in length or do not begin at 0: ValueError."""
+    for columns in ((runs.start4, runs.class4), (runs.upper6, runs.lower6, runs.class6)):
+        if len({len(column) for column in columns}) > 1 or not len(columns[0]):
+            raise ValueError("columns of runs differ in length, or hold nothing")
+    if runs.start4[0] or runs.upper6[0] or runs.lower6[0]:
+        raise ValueError("runs do not begin at the first address")
 
 
 def check_names(names: Names) -> None:

@@ -69,6 +69,7 @@ class Rules:
         self.scopes = scopes
         self._rank = snapshot.rank
         self._items: dict[int, list[tuple[int, int]]] = {}
+        self._local: dict[tuple[int, bool], bool] = {}
         self._won: dict[tuple[int, int, bool], int] = {}
         self.has_shadow = any(order.shadow for order in snapshot.orders)
 
@@ -100,6 +101,18 @@ class Rules:
             if reaches and self._effect(order, scope_class, _NOT_EXEMPT) == "shadow":
                 return HAND_UP
         return self._winner_here(rule, scope_class, full, _NOT_EXEMPT)
+
+    def local(self, rule: int, full: bool) -> bool:
+        """Whether an order whose force depends on the place names what a rule matched."""
+        key = rule, full
+        found = self._local.get(key)
+        if found is None:
+            found = self._local[key] = any(
+                self._is_local(order)
+                for order, kind in self._items_of(rule)
+                if _reaches_name(kind, 0 if full else 1)
+            )
+        return found
 
     def names_in(self, aliases: Sequence[bytes], addresses: Sequence[bytes]) -> Named | None:
         """Which aliases and addresses of an answer the orders name; None if they name none."""
@@ -175,12 +188,7 @@ class Rules:
         return not record.shadow and not self.snapshot.reaches[record.reach].everywhere
 
     def _named(self, name: bytes, rules: NameRules) -> bool:
-        return any(
-            self._is_local(order)
-            for at, rule in rules
-            for order, kind in self._items_of(rule)
-            if _reaches_name(kind, at)
-        )
+        return any(self.local(rule, at == 0) for at, rule in rules)
 
     def _winner(
         self, name: bytes, rules: NameRules, scope_class: int, exemption: Exemption

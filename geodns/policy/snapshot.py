@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from geodns.errors import SnapshotError
-from geodns.fastpath.pure import find_names, find_network4, find_network6
+from geodns.fastpath.lookup import find_names, find_network4, find_network6
 from geodns.fastpath.tables import Names, check_names
 from geodns.model.ruling import Action
 

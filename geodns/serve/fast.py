@@ -8,13 +8,17 @@ from importlib import import_module
 
 from geodns.errors import ServerError
 from geodns.fastpath.pure import FastPath
-from geodns.fastpath.tables import Kept, Load, Peers, Places
+from geodns.fastpath.tables import Kept, Load, OrderReplies, Peers, Places
 from geodns.locate.client import Networks
 from geodns.model.message import AD
+from geodns.policy.snapshot import OrderRecord
 from geodns.serve import reply
 from geodns.serve.inforce import InForce
 from geodns.upstream.cache import Entry
 
+ECS_BLOCK_TTL = 10
+"""Seconds at most that a block lives at an ECS peer: such peers may share negative answers
+between places (RFC 7871 section 7.4)."""
 MOST_VERDICTS = 1 << 22
 """Verdicts in the table of a load at most (32 MiB); above that the pipeline rules alone."""
 _LOW64 = 0xFFFFFFFFFFFFFFFF
@@ -84,12 +88,15 @@ def load_of(in_force: InForce) -> Load | None:
         rules,
         len(scopes),
         in_force.rules.verdict,
-        tuple(
-            reply.templates(order.action, order.ttl, order.addresses, (order.ede, order.text))
-            for order in snapshot.orders
-        ),
+        in_force.rules.local,
+        tuple(_replies(order, order.ttl) for order in snapshot.orders),
+        tuple(_replies(order, min(order.ttl, ECS_BLOCK_TTL)) for order in snapshot.orders),
         snapshot.networks > 0,
     )
+
+
+def _replies(order: OrderRecord, ttl: int) -> OrderReplies:
+    return reply.templates(order.action, ttl, order.addresses, (order.ede, order.text))
 
 
 def kept_of(entry: Entry) -> Kept | None:

@@ -42,7 +42,7 @@ from geodns.model.name import from_labels
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import reply
-from geodns.serve.fast import kept_of, load_of, peers_of
+from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
 from geodns.upstream.cache import Cache, Entry, cache_key
@@ -51,9 +51,6 @@ from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
 log = logging.getLogger("geodns.serve")
 
 EDE_OTHER, EDE_PROHIBITED = 0, 18
-ECS_BLOCK_TTL = 10
-"""Seconds at most that a block lives at an ECS peer: such peers may share negative answers
-between places (RFC 7871 section 7.4)."""
 _META_TYPES = frozenset((0, 41, *range(128, 251), 253, 254))
 _TXT = 16
 _VERSION = frozenset((from_labels([b"version", b"bind"]), from_labels([b"version", b"server"])))
@@ -96,7 +93,7 @@ class Pipeline:
         trusted = settings["trust"]["ecs"]
         self._clients = Networks([*settings["server"]["clients"], *trusted])
         self._trusted = Networks(trusted)
-        self.fast.serve(peers_of(self._clients))
+        self.fast.serve(peers_of(self._clients), peers_of(self._trusted))
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
 
@@ -108,6 +105,11 @@ class Pipeline:
             log.warning("too many jurisdictions for the fast path: every query takes the long way")
         self.fast.load(load)
         self._in_force = in_force
+
+    def warm(self, in_force: InForce) -> None:
+        """Give the fast path where scope classes begin, which in_force.warm has made."""
+        if in_force is self._in_force and (runs := in_force.flat_runs()) is not None:
+            self.fast.take_runs(runs)
 
     def answer(
         self, packet: bytes, peer: bytes, *, stream: bool

@@ -126,6 +126,7 @@ class Worker:
         self._tell({"loaded": in_force.snapshot.digest, "generation": generation})
         if settings["trust"]["ecs"]:
             await asyncio.to_thread(in_force.warm)
+            self._pipeline.warm(in_force)
 
     async def _listen(self, limits: StreamLimits, index: int) -> None:
         assert self._pipeline is not None

@@ -14,6 +14,7 @@ from geodns.fastpath.tables import (
     OrderReplies,
     Peers,
     Places,
+    Runs,
     Template,
 )
 from tests.fastpath.twins import PEERS, index_names
@@ -43,14 +44,31 @@ def roll_load(roll: random.Random) -> Load:
         for scope_class in range(class_count)
         for full in (False, True)
     }
+    locals_ = {
+        (rule, full): roll.random() < 0.5 for rule in range(sum(rules)) for full in (False, True)
+    }
     return Load(
         _roll_places(roll, class_count),
         layers,
         rules,
         class_count,
         lambda rule, scope_class, full: verdicts[rule, scope_class, bool(full)],
+        lambda rule, full: locals_[rule, bool(full)],
+        tuple(_roll_replies(roll) for _ in range(ORDERS)),
         tuple(_roll_replies(roll) for _ in range(ORDERS)),
         roll.random() < 0.5,
+    )
+
+
+def roll_runs(roll: random.Random) -> Runs:
+    """Runs over the addresses that the hand-made places know, and far away from them."""
+    four, six = (sorted({0, *_starts(roll, width)}) for width in (4, 16))
+    return Runs(
+        array("I", four),
+        array("I", range(len(four))),
+        array("Q", [start >> 64 for start in six]),
+        array("Q", [start & LOW64 for start in six]),
+        array("I", range(len(six))),
     )
 
 

@@ -262,6 +262,8 @@ async def test_both_listeners_send_the_same(
             told.append([sorted((data, sender[0]) for data, sender in each) for each in replies])
         assert told[0] == told[1]
     first, second = ({**pipeline.counters()} for _, pipeline in sides)
+    # A batch is answered whole before what it left is: a repeat in it may be left too.
+    assert abs(first.pop("fast/queries") - second.pop("fast/queries")) < 20
     assert first == second
     assert first["fast/queries"] > 100
     for udp, _ in sides:

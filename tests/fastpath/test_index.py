@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from geodns.fastpath.index import index_names_pure, plain_names_pure
-from geodns.fastpath.pure import find_names
+from geodns.fastpath.lookup import find_names
 from geodns.model.name import NameFault, parse
 from geodns.model.namelist import NameList
 

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.fastpath.pure import find_network4, find_network6
+from geodns.fastpath.lookup import find_network4, find_network6
 
 settings.register_profile("fastpath", deadline=None, max_examples=100)
 settings.load_profile("fastpath")

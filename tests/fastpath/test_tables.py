@@ -18,16 +18,27 @@ from geodns.policy.compile import compile_snapshot
 from geodns.policy.snapshot import Snapshot, _read_sections, pack_snapshot
 from geodns.serve.inforce import InForce
 from tests.fastpath import twins
-from tests.fastpath.handmade import EVERYBODY, WORDS, roll_kept, roll_load
+from tests.fastpath.handmade import EVERYBODY, WORDS, roll_kept, roll_load, roll_runs
 from tests.fastpath.packets import packets
 from tests.fastpath.twins import PEERS, Twins
 from tests.policy.making import NOW, order, wire
-from tests.scenarios.asking import build
+from tests.scenarios.asking import build, option
 
 native = pytest.importorskip("geodns.fastpath.native")
 BOTH = pytest.mark.parametrize("twin", [pure.FastPath, native.FastPath])
 seeds = st.integers(0, 1 << 32)
 packet_lists = st.lists(packets, max_size=4)
+
+
+def subnet(roll: random.Random) -> bytes:
+    """An ECS option at and beside the addresses that the hand-made tables know."""
+    peer = roll.choice(PEERS)
+    bits = roll.choice((0, 7, 8, 16, 24, 31, 32, 56, 64, 127, 128))
+    bits = min(bits, 8 * len(peer))
+    whole = int.from_bytes(peer) + roll.choice((-1, 0, 1))
+    kept = whole >> 8 * len(peer) - bits << 8 * len(peer) - bits
+    address = kept.to_bytes(len(peer))[: (bits + 7) // 8]
+    return option(8, bytes((0, 1 if len(peer) == 4 else 2, bits, 0)) + address)
 
 
 def common_packets(roll: random.Random) -> list[bytes]:
@@ -41,6 +52,7 @@ def common_packets(roll: random.Random) -> list[bytes]:
             do=roll.random() < 0.3,
             cd=roll.random() < 0.3,
             ad=roll.random() < 0.3,
+            options=subnet(roll) if roll.random() < 0.4 else b"",
         )
         for _ in range(20)
     ]
@@ -51,11 +63,13 @@ def common_packets(roll: random.Random) -> list[bytes]:
 def test_the_twins_agree_on_handmade_tables(seed: int, strange: list[bytes]) -> None:
     roll = random.Random(seed)
     both = Twins(native.FastPath)
-    both.serve(EVERYBODY)
+    both.serve(EVERYBODY, EVERYBODY if roll.random() < 0.7 else None)
     now = 1000.0
     for _ in range(3):
         if roll.random() < 0.9:
             both.load(roll_load(roll))
+            if roll.random() < 0.8:
+                both.take_runs(roll_runs(roll))
         for _ in range(30):
             key, kept = roll_kept(roll, now)
             assert both.keep(key, kept) == fits(key, kept)
@@ -71,11 +85,12 @@ def test_the_twins_agree_on_handmade_tables(seed: int, strange: list[bytes]) -> 
 
 def test_handmade_tables_are_worth_asking() -> None:
     outcomes = {"blocked": 0, "allowed": 0}
-    for seed in range(40):
+    for seed in range(80):
         roll = random.Random(seed)
         fast = native.FastPath(64)
-        fast.serve(EVERYBODY)
+        fast.serve(EVERYBODY, EVERYBODY)
         fast.load(roll_load(roll))
+        fast.take_runs(roll_runs(roll))
         for _ in range(30):
             fast.keep(*roll_kept(roll, 0.0))
         for packet in common_packets(roll):

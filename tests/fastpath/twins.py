@@ -16,7 +16,7 @@ from zlib import crc32
 import pytest
 
 from geodns.fastpath import pure
-from geodns.fastpath.tables import Kept, Load, Names, Peers
+from geodns.fastpath.tables import Kept, Load, Names, Peers, Runs
 from geodns.locate.build import build_places
 from geodns.locate.table import PlaceTable
 from geodns.model.message import Response, read_response
@@ -72,9 +72,13 @@ class Twins:
         """native: the class of the native twin."""
         self.both = pure.FastPath(SLOTS), native(SLOTS)
 
-    def serve(self, peers: Peers) -> None:
+    def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
         for each in self.both:
-            each.serve(peers)
+            each.serve(peers, trusted)
+
+    def take_runs(self, runs: Runs) -> None:
+        for each in self.both:
+            each.take_runs(runs)
 
     def load(self, load: Load | None) -> None:
         for each in self.both:
@@ -185,6 +189,7 @@ class Server:
 
     def enforce(self, in_force: InForce) -> None:
         self.pipeline.enforce(in_force)
+        self.pipeline.warm(in_force)
         self.alone.enforce(in_force)
 
     def ask(self, packet: bytes, peer: bytes) -> bytes:
