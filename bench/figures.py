@@ -96,7 +96,7 @@ class Figures:
     def workers(self) -> dict[str, Any]:
         """One and two workers: throughput, CPU a query, memory, changes, a second start."""
         one, two = self._make("one-worker", self._work), self._make("two-workers", self._work)
-        two.workers, two.pin = 2, False
+        two.workers, two.pin, two.cache = 2, False, "64MiB"  # the default
         rows = []
         with self._running(one, two):
             for each in (one, two):

@@ -23,6 +23,7 @@ class Geodns(Peer):
     workers = 1
     environment: ClassVar[dict[str, str]] = {}
     orders = True
+    cache = "512MiB"
     before: Geodns | None = None
     """Another with the same geofeed, whose place tables it takes over."""
 
@@ -40,7 +41,7 @@ class Geodns(Peer):
             f'[server]\nlisten = ["127.0.0.1:{self.port}"]\nworkers = {self.workers}\n'
             f'state = "state"\n[upstream]\nservers = ["127.0.0.1:{self.upstream}"]\n'
             '[geoip]\ngeofeeds = ["geofeed.csv"]\n[orders]\ndirectories = ["orders"]\n'
-            '[cache]\nsize = "512MiB"\n'
+            f'[cache]\nsize = "{self.cache}"\n'
         )
 
     def directory(self) -> Path:
