@@ -7,8 +7,12 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
 
+SANITIZED       := build/sanitized
+SANITIZED_FLAGS := -w -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
+                   -fno-sanitize-recover=all -fsanitize-coverage=trace-pc
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format docs bench wheel clean
+.PHONY: help demo test check sanitize fuzz format docs bench wheel clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -25,6 +29,11 @@ demo: $(STAMP) ## Show geodns offline: shipped orders, asked as clients of sever
 	@$(BIN)/geodns demo $(ARGS)
 
 test: $(STAMP) ## Run all tests (ARGS="-k name" to choose)
+ifeq ($(strip $(ARGS)),)
+	@echo "The server's tests with the pure fast path:"
+	@GEODNS_PURE=1 $(BIN)/python -m pytest -q tests/serve tests/scenarios -k "not native"
+	@echo "All tests, with the native fast path where it was built:"
+endif
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) ## Lint, format, types, rooms, generated documents
@@ -34,6 +43,21 @@ check: $(STAMP) ## Lint, format, types, rooms, generated documents
 	$(BIN)/lint-imports
 	$(BIN)/python docs/reference.py --check
 	$(BIN)/geodns orders check
+
+sanitize: $(SANITIZED)/.built ## Test the native extension under AddressSanitizer and UBSan (needs gcc)
+	@tests/fuzz/sanitized.sh $(BIN)/python -m pytest --capture=sys tests/fastpath tests/fuzz $(ARGS)
+
+fuzz: $(SANITIZED)/.built ## Fuzz under the sanitizers for a minute (ARGS="--seconds 600 answer")
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3' || true
+	@tests/fuzz/sanitized.sh $(BIN)/python -m tests.fuzz.run $(ARGS)
+
+$(SANITIZED)/.built: $(STAMP) tests/fuzz/cover.c $(wildcard setup.py geodns/fastpath/*.pyx geodns/fastpath/*.pxi)
+	@echo "Building the native extension with AddressSanitizer and UBSan into $(SANITIZED) ..."
+	@mkdir -p $(SANITIZED)
+	@GEODNS_REQUIRE_NATIVE=1 GEODNS_NATIVE_CFLAGS="$(SANITIZED_FLAGS)" $(BIN)/python setup.py \
+	  -q build_ext --force --build-lib $(SANITIZED) --build-temp $(SANITIZED)/temp
+	@$${CC:-gcc} -O2 -shared -fPIC -o $(SANITIZED)/cover.so tests/fuzz/cover.c
+	@touch $@
 
 format: $(STAMP) ## Format the code
 	$(BIN)/ruff check --fix .

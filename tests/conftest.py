@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+if build := os.environ.get("GEODNS_TEST_BUILD"):
+    # The native extension of another build, such as the one of ``make sanitize``.
+    from tests.fuzz.sanitized import use
+
+    use(Path(build))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,6 +19,7 @@ from geodns.fastpath.tables import (
 )
 from tests.fastpath.twins import PEERS, index_names
 from tests.policy.making import wire
+from tests.scenarios.asking import build, option
 
 LOW64 = (1 << 64) - 1
 ORDERS = 3
@@ -162,3 +163,31 @@ def roll_kept(roll: random.Random, now: float) -> tuple[bytes, Kept]:
         roll.random() < 0.5,
     )
     return name + qtype + b"\0\1" + bytes([roll.choice((0, 0, 0, 1, 2, 3))]), kept
+
+
+def subnet(roll: random.Random) -> bytes:
+    """An ECS option at and beside the addresses that the hand-made tables know."""
+    peer = roll.choice(PEERS)
+    bits = roll.choice((0, 7, 8, 16, 24, 31, 32, 56, 64, 127, 128))
+    bits = min(bits, 8 * len(peer))
+    whole = int.from_bytes(peer) + roll.choice((-1, 0, 1))
+    kept = whole >> 8 * len(peer) - bits << 8 * len(peer) - bits
+    address = kept.to_bytes(len(peer))[: (bits + 7) // 8]
+    return option(8, bytes((0, 1 if len(peer) == 4 else 2, bits, 0)) + address)
+
+
+def common_packets(roll: random.Random) -> list[bytes]:
+    kinds = ("A", "AAAA", "HTTPS")
+    sizes = (None, 512, 1232, 4096)
+    return [
+        build(
+            roll.choice(WORDS),
+            roll.choice(kinds),
+            edns=roll.choice(sizes),
+            do=roll.random() < 0.3,
+            cd=roll.random() < 0.3,
+            ad=roll.random() < 0.3,
+            options=subnet(roll) if roll.random() < 0.4 else b"",
+        )
+        for _ in range(20)
+    ]

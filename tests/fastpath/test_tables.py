@@ -13,49 +13,31 @@ from hypothesis import strategies as st
 
 from geodns.errors import SnapshotError
 from geodns.fastpath import pure
-from geodns.fastpath.tables import Kept, Load, Names, Places, Template, check, fits
+from geodns.fastpath.tables import (
+    Kept,
+    Load,
+    Names,
+    Places,
+    Runs,
+    Template,
+    check,
+    check_runs,
+    fits,
+)
 from geodns.policy.compile import compile_snapshot
 from geodns.policy.snapshot import Snapshot, _read_sections, pack_snapshot
 from geodns.serve.inforce import InForce
 from tests.fastpath import twins
-from tests.fastpath.handmade import EVERYBODY, WORDS, roll_kept, roll_load, roll_runs
+from tests.fastpath.handmade import EVERYBODY, common_packets, roll_kept, roll_load, roll_runs
 from tests.fastpath.packets import packets
 from tests.fastpath.twins import PEERS, Twins
 from tests.policy.making import NOW, order, wire
-from tests.scenarios.asking import build, option
+from tests.scenarios.asking import build
 
 native = pytest.importorskip("geodns.fastpath.native")
 BOTH = pytest.mark.parametrize("twin", [pure.FastPath, native.FastPath])
 seeds = st.integers(0, 1 << 32)
 packet_lists = st.lists(packets, max_size=4)
-
-
-def subnet(roll: random.Random) -> bytes:
-    """An ECS option at and beside the addresses that the hand-made tables know."""
-    peer = roll.choice(PEERS)
-    bits = roll.choice((0, 7, 8, 16, 24, 31, 32, 56, 64, 127, 128))
-    bits = min(bits, 8 * len(peer))
-    whole = int.from_bytes(peer) + roll.choice((-1, 0, 1))
-    kept = whole >> 8 * len(peer) - bits << 8 * len(peer) - bits
-    address = kept.to_bytes(len(peer))[: (bits + 7) // 8]
-    return option(8, bytes((0, 1 if len(peer) == 4 else 2, bits, 0)) + address)
-
-
-def common_packets(roll: random.Random) -> list[bytes]:
-    kinds = ("A", "AAAA", "HTTPS")
-    sizes = (None, 512, 1232, 4096)
-    return [
-        build(
-            roll.choice(WORDS),
-            roll.choice(kinds),
-            edns=roll.choice(sizes),
-            do=roll.random() < 0.3,
-            cd=roll.random() < 0.3,
-            ad=roll.random() < 0.3,
-            options=subnet(roll) if roll.random() < 0.4 else b"",
-        )
-        for _ in range(20)
-    ]
 
 
 @settings(deadline=None, max_examples=150)
@@ -137,6 +119,7 @@ LIES = [
     lambda load: replace(load, layers=()),
     lambda load: replace(load, layers=load.layers * 3, rules=load.rules * 3),
     lambda load: replace(load, rules=(*load.rules, 1)),
+    lambda load: replace(load, ecs_orders=load.orders[1:]),
     *(
         lambda load, field=field: replace(
             load, layers=(replace(load.layers[0], **{field: _cut(getattr(load.layers[0], field))}),)
@@ -154,6 +137,7 @@ LIES = [
     ),
     lambda load: replace(load, places=replace(load.places, width=load.places.width + 1)),
     lambda load: replace(load, places=replace(load.places, width=0)),
+    lambda load: replace(load, ecs_orders=(replace(load.orders[0], opt=b""),) * 3),
     lambda load: replace(load, orders=(replace(load.orders[0], opt=b"\0\0\x29"),)),
     lambda load: replace(load, orders=(replace(load.orders[0], short=b""),)),
     lambda load: replace(
@@ -223,6 +207,11 @@ def _spoil(roll: random.Random, values: Any) -> Any:
     return spoilt
 
 
+def _spoil_all(roll: random.Random, columns: Any) -> Any:
+    spoilt = {each.name: _spoil(roll, getattr(columns, each.name)) for each in fields(columns)}
+    return replace(columns, **spoilt)
+
+
 def _spoil_load(roll: random.Random, load: Load) -> Load:
     layers = tuple(
         replace(
@@ -253,7 +242,8 @@ def _spoil_load(roll: random.Random, load: Load) -> Load:
         lambda *_: -9,
         lambda *_: -2147483648,
     ]
-    return replace(load, layers=layers, places=places, decide=roll.choice(faults))
+    decide, local = roll.choice(faults), roll.choice((load.local, load.local, lambda *_: 1 // 0))
+    return replace(load, layers=layers, places=places, decide=decide, local=local)
 
 
 @settings(deadline=None, max_examples=300)
@@ -262,18 +252,23 @@ def test_nonsense_crashes_nothing(seed: int) -> None:
     roll = random.Random(seed)
     peers = EVERYBODY
     if roll.random() < 0.2:
-        peers = replace(
-            peers, **{each.name: _spoil(roll, getattr(peers, each.name)) for each in fields(peers)}
-        )
+        peers = _spoil_all(roll, peers)
     load = _spoil_load(roll, roll_load(roll))
     try:
         check(load)
     except ValueError:
         return
+    runs: Runs | None = _spoil_all(roll, roll_runs(roll))
+    try:
+        check_runs(runs)
+    except ValueError:
+        runs = None
     for twin in (pure.FastPath, native.FastPath):
         fast = twin(16)
-        fast.serve(peers)
+        fast.serve(peers, EVERYBODY)
         fast.load(load)
+        if runs is not None:
+            fast.take_runs(runs)
         for _ in range(10):
             fast.keep(*roll_kept(roll, 0.0))
         for packet in common_packets(roll):

@@ -31,15 +31,15 @@ GEO = Path(__file__).parent.parent / "geo"
 FEED = "127.39.0.0/16,IT\n127.33.0.0/16,FR\n127.65.0.0/16,US,US-CA\n127.91.0.0/16,\n"
 PEERS = [
     bytes([127, 39, 0, 1]),
-    bytes([127, 33, 0, 1]),  # its ECS is believed
+    bytes([127, 33, 0, 1]),  # the ECS of this one is believed
     bytes([127, 65, 0, 1]),
     bytes([127, 91, 0, 1]),
     bytes([5, 1, 0, 1]),  # AS 3269
     bytes([5, 1, 200, 1]),
-    bytes([8, 8, 8, 8]),
+    bytes([8, 8, 8, 8]),  # and of this one
     bytes([192, 0, 2, 1]),  # not served
     bytes.fromhex("2a010100000000000000000000000001"),
-    bytes.fromhex("2a010200000000000000000000000001"),
+    bytes.fromhex("2a010200000000000000000000000001"),  # and of this one
     bytes.fromhex("fd000200000000000000000000000001"),  # not served
     bytes.fromhex("00000000000000000000ffff7f270001"),
     bytes.fromhex("0064ff9b0000000000000000" + "7f270001"),
@@ -49,7 +49,7 @@ PEERS = [
 SETTINGS = Settings.model_validate(
     {
         "server": {"clients": ["127.0.0.0/8", "5.0.0.0/8", "8.8.8.8", "2a01::/16", "::/3"]},
-        "trust": {"ecs": ["127.33.0.0/16"]},
+        "trust": {"ecs": ["127.33.0.0/16", "8.8.8.8", "2a01:200::/32"]},
     }
 ).model_dump(mode="json")
 SLOTS = 1 << 12
@@ -253,7 +253,7 @@ def roll_query(roll: random.Random, names: Sequence[str]) -> bytes:
     options = b""
     if roll.random() < 0.15:
         options += option(roll.choice((8, 10, 12, 65001)), bytes(roll.randrange(9)))
-    if roll.random() < 0.1:
+    if roll.random() < 0.25:
         options += option(8, ecs_option(roll.choice(SUBNETS)))
     packet = bytearray(
         build(
