@@ -142,8 +142,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and plot")
     parser.add_argument("--from-json", type=Path, help="no run: results of a former one")
     options = parser.parse_args(arguments)
-    short = {"names": 100_000, "seconds": 0.7, "cold": 4_000, "changes": 1, "pairs": 5}
-    full = {"names": 1_000_000, "seconds": 2, "cold": 20_000, "changes": 2, "pairs": 9}
+    short = {"names": 100_000, "seconds": 0.7, "cold": 4_000, "changes": 1, "pairs": 12}
+    full = {"names": 1_000_000, "seconds": 2, "cold": 20_000, "changes": 2, "pairs": 40}
     for key, value in (full if options.full else short).items():
         if getattr(options, key) is None:
             setattr(options, key, value)

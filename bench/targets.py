@@ -68,8 +68,8 @@ def _side_by_side(result: Row) -> list[tuple[str, str, str, bool | None]]:
 
 def _orders(part: Row) -> list[tuple[str, str, str, bool | None]]:
     text = (
-        f"{part['ns']:+.0f} ns (of {part['pairs']} pairs: {part['lowest_ns']:+.0f} to "
-        f"{part['highest_ns']:+.0f}); {part['with_us']:.2f} us with, "
+        f"{part['ns']:+.0f} ns (of {part['pairs']} pairs half lie in {part['low_ns']:+.0f} to "
+        f"{part['high_ns']:+.0f}); {part['with_us']:.2f} us with, "
         f"{part['without_us']:.2f} without"
     )
     name = "what orders add on names that no order names"
