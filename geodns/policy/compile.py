@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 from array import array
@@ -20,6 +21,7 @@ from geodns.policy.snapshot import (
     EXEMPT,
     NEVER,
     NO_ORDER,
+    VERSION,
     OrderRecord,
     Reach,
     Snapshot,
@@ -50,7 +52,8 @@ def compile_snapshot(
     progress: called with (names done, names in all). Orders are numbered by precedence: the
     earlier ``effective`` first, then the id.
     """
-    return _compile(select_in_force(orders, now), orders, now, never_block, progress, None, ())
+    wanted = select_in_force(orders, now)
+    return _compile(wanted, wanted, orders, now, never_block, progress, None, ())
 
 
 def amend_snapshot(base: Snapshot, orders: Sequence[LoadedOrder], now: datetime) -> bytes:
@@ -64,23 +67,39 @@ def amend_snapshot(base: Snapshot, orders: Sequence[LoadedOrder], now: datetime)
     keys = {(o.order.id, o.edition, o.place, o.last_good): o for o in wanted}
     added = [loaded for key, loaded in keys.items() if key not in held]
     dead = sorted(key[0] for key in held if key not in keys)
-    return _compile(added, orders, now, (), None, base.digest, dead)
+    never = [bytes.fromhex(name) for name in base.never]
+    return _compile(added, wanted, orders, now, never, None, base, dead)
+
+
+def content_digest(in_force: Iterable[LoadedOrder], never_block: Iterable[bytes]) -> str:
+    """The digest that names what is in force: SHA-256 (hex) over a JSON list.
+
+    The list holds the layout version, [id, place, edition] of each order in force, sorted,
+    and the emergency list, folded names in hexadecimal, sorted. It is the same on every
+    server that has the same files in force, however the snapshot came about.
+    """
+    editions = sorted([loaded.order.id, loaded.place, loaded.edition] for loaded in in_force)
+    content = [VERSION, editions, sorted(name.hex() for name in never_block)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _compile(
     chosen: Sequence[LoadedOrder],
+    wanted: Sequence[LoadedOrder],
     orders: Sequence[LoadedOrder],
     now: datetime,
     never_block: Sequence[bytes],
     progress: Progress | None,
-    base: str | None,
+    base: Snapshot | None,
     dead: Sequence[str],
 ) -> bytes:
     in_force = sorted(chosen, key=lambda loaded: (loaded.effective, loaded.order.id))
     reaches: dict[Reach, int] = {}
     records = [_record(loaded, reaches) for loaded in in_force]
     rules = _Rules()
-    count, names = _name_sections(in_force, never_block, rules, progress)
+    # An amendment's base has the emergency list in its index already.
+    spared = never_block if base is None else ()
+    count, names = _name_sections(in_force, spared, rules, progress)
     sections = {
         "orders": json.dumps(
             {
@@ -89,7 +108,9 @@ def _compile(
                 "next_change": next_change(orders, now),
                 "names": count,
                 "networks": sum(len(loaded.networks) for loaded in in_force),
-                "base": base,
+                "digest": content_digest(wanted, never_block),
+                "never": sorted(name.hex() for name in never_block),
+                "base": None if base is None else base.file,
                 "dead": list(dead),
             },
             ensure_ascii=False,

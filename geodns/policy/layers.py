@@ -28,7 +28,7 @@ def open_snapshot(path: Path, held: Snapshot | None = None) -> Snapshot:
     if alone.base is None:
         return alone
     for known in (held, held.bottom if isinstance(held, LayeredSnapshot) else None):
-        if known is not None and known.digest == alone.base:
+        if known is not None and known.file == alone.base:
             return LayeredSnapshot(data, known, str(path))
     base = Snapshot.open(path.with_name(f"{alone.base}.snapshot"))
     return LayeredSnapshot(data, base, str(path))
@@ -44,8 +44,8 @@ class LayeredSnapshot(Snapshot):
     def __init__(self, data: bytes | mmap.mmap, base: Snapshot, origin: str = "amendment") -> None:
         """data: the amendment's file. Raises SnapshotError if base is not the one it amends."""
         super().__init__(data, origin)
-        if self.base != base.digest:
-            raise SnapshotError(f"{origin}: amends {self.base}, not {base.digest}")
+        if self.base != base.file:
+            raise SnapshotError(f"{origin}: amends {self.base}, not {base.file}")
         self.bottom = base
         self._first = len(base.orders)
         self._gone = frozenset(

@@ -7,7 +7,8 @@ Layout (docs/snapshot.md draws it)::
     directory one row a section: 8 name | u64 offset | u64 length in octets
     sections  each aligned to 8 octets
 
-The SHA-256 is the snapshot's digest and its file name. Sections:
+The SHA-256 is the file's name. The snapshot's digest is that of its content: see content_digest
+in compile.py. Sections:
 
     orders    JSON: order records, reaches, next_change; base and dead of an amendment
     ruleat    u32 per rule + 1: where its items start;   items  u32: order << 8 | detail
@@ -118,7 +119,7 @@ def pack_snapshot(sections: Mapping[str, bytes]) -> bytes:
 
 
 def write_snapshot(data: bytes, directory: Path) -> Path:
-    """Write a snapshot into a directory under its digest, whole or not at all."""
+    """Write a snapshot into a directory under its SHA-256, whole or not at all."""
     digest = _HEADER.unpack_from(data)[4].hex()
     target = directory / f"{digest}.snapshot"
     if target.exists():
@@ -141,7 +142,9 @@ class Snapshot:
     """A snapshot, ready for lookups. Immutable; swapped whole.
 
     orders: by order index. rank: the precedence of each (lower wins). reaches: by reach index.
-    base: the digest of the snapshot that this one only amends (layers.py), or None.
+    digest: names what is in force, in however many layers it is kept. file: the SHA-256 of
+    this file. base: that of the snapshot which this one only amends (layers.py), or None.
+    never: the operator's emergency list, names in hexadecimal.
     next_change: epoch seconds at which other orders are in force, or None.
     """
 
@@ -150,7 +153,9 @@ class Snapshot:
         sections = _read_sections(memoryview(data), origin)
         try:
             meta = json.loads(bytes(sections["orders"]))
-            self.digest: str = bytes(memoryview(data)[24:56]).hex()
+            self.file: str = bytes(memoryview(data)[24:56]).hex()
+            self.digest: str = meta["digest"]
+            self.never: tuple[str, ...] = tuple(meta["never"])
             self.next_change: float | None = meta["next_change"]
             self.orders: tuple[OrderRecord, ...] = tuple(map(_order_record, meta["orders"]))
             self.reaches: tuple[Reach, ...] = tuple(map(_reach, meta["reaches"]))

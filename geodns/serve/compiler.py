@@ -77,7 +77,7 @@ class Compiler:
                     path.unlink()
 
     def _path(self, snapshot: Snapshot) -> Path:
-        return self._directory / f"{snapshot.digest}.snapshot"
+        return self._directory / f"{snapshot.file}.snapshot"
 
     def _compile_base(
         self, orders: Sequence[LoadedOrder], now: datetime, never: tuple[bytes, ...]

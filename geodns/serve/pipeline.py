@@ -311,13 +311,14 @@ class Pipeline:
         if not response.aliases and not response.addresses:
             return None
         note = entry.note
-        digest = in_force.snapshot.digest
-        if isinstance(note, tuple) and note[0] == digest:
+        file = in_force.snapshot.file
+        if isinstance(note, tuple) and note[0] == file:
             kept: Named | None = note[1]
             return kept
         named = in_force.rules.names_in(response.aliases, response.addresses)
-        # The digest and not the snapshot: an idle entry must not keep an old one mapped.
-        entry.note = digest, named
+        # Rules are numbered anew in each file. The file's name and not the snapshot is kept:
+        # an idle entry must not hold an old one mapped.
+        entry.note = file, named
         return named
 
     def _block(self, asked: Asked, ruling: Ruling, through: tuple[Entry, float] | None) -> bytes:

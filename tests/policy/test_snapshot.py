@@ -15,7 +15,7 @@ DATA = compile_snapshot([order("o", domains=["a.b"])], NOW)
 
 def test_the_file_is_named_by_the_digest(tmp_path: Path) -> None:
     path = write_snapshot(DATA, tmp_path)
-    assert path.name == f"{Snapshot(DATA).digest}.snapshot"
+    assert path.name == f"{Snapshot(DATA).file}.snapshot"
     assert len(Snapshot(DATA).digest) == 64
 
 

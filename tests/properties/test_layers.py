@@ -79,6 +79,20 @@ def test_an_amendment_of_nothing_says_what_its_base_says() -> None:
     assert same.next_change == base.next_change
 
 
+def test_the_digest_names_what_is_in_force_and_not_how_it_came_about() -> None:
+    digests = set()
+    for seed in range(20):
+        snapshot, laws, never = amended(seed)
+        orders = [loaded(law) for law in laws]
+        anew = Snapshot(compile_snapshot(orders, START, [wire(name) for name in never]))
+        assert snapshot.digest == anew.digest
+        assert snapshot.file != anew.file
+        digests.add(anew.digest)
+        spared = Snapshot(compile_snapshot(orders, START, [wire("only.here.example")]))
+        assert spared.digest != anew.digest
+    assert len(digests) > 15
+
+
 def test_an_amendment_is_opened_with_its_own_base_only(tmp_path: Path) -> None:
     first, second = ([loaded(law) for law in roll_world(seed).laws] for seed in (1, 2))
     base = Snapshot.open(write_snapshot(compile_snapshot(first, START), tmp_path))
@@ -92,6 +106,6 @@ def test_an_amendment_is_opened_with_its_own_base_only(tmp_path: Path) -> None:
     foreign = Snapshot(compile_snapshot(second, START))
     with pytest.raises(SnapshotError, match="amends"):
         LayeredSnapshot(path.read_bytes(), foreign)
-    (tmp_path / f"{base.digest}.snapshot").unlink()
+    (tmp_path / f"{base.file}.snapshot").unlink()
     with pytest.raises(SnapshotError, match="cannot be read"):
         open_snapshot(path)
