@@ -44,7 +44,8 @@ def summary(result: Row) -> str:
         f"{result['date']}, {result['mode']} mode: {result['names']:,} names in "
         f"{result['places']} countries, medians of {result['rounds']} rounds of "
         f"{result['seconds']:g} s (warm) and {result['cold']:,} names (miss). {result['machine']}; "
-        f"{cores}; upstream {result['upstream']}."
+        f"{cores}; upstream {result['upstream']}. Load average before the run: "
+        f"{result['load_before']:.1f}.{' ' if result['note'] else ''}{result['note']}"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -94,7 +95,7 @@ def _stop(peer: Peer) -> None:
 
 def run(options: argparse.Namespace, root: Path) -> dict[str, Any]:
     """The whole benchmark in one folder."""
-    begun = time.monotonic()
+    begun, (load_before, *_) = time.monotonic(), os.getloadavg()
     work = Workload(root, options.names, COUNTRIES, cold=options.cold)
     say(f"{options.names:,} names in {len(COUNTRIES)} countries; {description()}")
     load = Load(work, options.rounds, compile_c("probe", root))
@@ -118,6 +119,8 @@ def run(options: argparse.Namespace, root: Path) -> dict[str, Any]:
         "cold": work.cold,
         "rounds": options.rounds,
         "seconds": options.seconds,
+        "load_before": load_before,
+        "note": options.note,
         "took": time.monotonic() - begun,
         "servers": [asdict(result) for result in results],
         "geodns": found,
@@ -139,6 +142,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--json", type=Path, default=Path("build/bench.json"), help="where results go"
     )
+    parser.add_argument("--note", default="", help="what else to say of this run")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and plot")
     parser.add_argument("--from-json", type=Path, help="no run: results of a former one")
     options = parser.parse_args(arguments)

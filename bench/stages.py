@@ -109,14 +109,14 @@ def check(peer: Peer, work: Workload) -> str:
     last = len(work.places) - 1
     blocked = {0: work.first_blocked(0), last: work.first_blocked(last)}
     asked = [(name, at, Said.BLOCKED) for at, name in blocked.items()]
-    asked += [(blocked[0], at, Said.RESOLVED) for at in (1, last)]
-    asked += [(blocked[last], at, Said.RESOLVED) for at in (0, 1)]
-    asked += [(f"www.open.{BRIEF}", at, Said.RESOLVED) for at in (0, 1, last)]
+    asked += [(blocked[0], at, Said.RESOLVED) for at in {1, last} - {0}]
+    asked += [(blocked[last], at, Said.RESOLVED) for at in {0, 1} - {last}]
+    asked += [(f"www.open.{BRIEF}", at, Said.RESOLVED) for at in {0, 1, last}]
     for _ in range(2):  # the second time out of its cache
         for name, at, expected in asked:
             said = ask(name, client(at), peer.port, 2)
             if said is not expected:
-                code = work.places[at]
+                code = work.places[at] if at < len(work.places) else "no place"
                 return f"wrong: {name} for a client in {code} was {said.value}"
     return ""
 

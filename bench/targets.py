@@ -125,7 +125,12 @@ def _compile(part: Row) -> list[tuple[str, str, str, bool | None]]:
     opened = part["open"] * 1000
     return [
         (f"compile {part['names']:,} names from order files", target, text, met),
-        ("load of that snapshot", "<= 50 ms", f"{opened:.1f} ms", opened <= 50),
+        (
+            "load of that snapshot",
+            "" if large else "<= 50 ms",
+            f"{opened:.1f} ms",
+            None if large else opened <= 50,
+        ),
     ]
 
 

@@ -53,7 +53,8 @@ lua-dns-script={self.root}/script.lua
 
     def control(self, *words: str) -> None:
         """Tell it something."""
-        tool("rec_control", f"--config-dir={self.root}", f"--socket-dir={self.root}", *words)
+        where = (f"--config-dir={self.root}", f"--socket-dir={self.root}", "--timeout=60")
+        tool("rec_control", *where, *words)
 
     def groups(self) -> str:
         """The networks of each country, for its Lua script."""

@@ -118,7 +118,8 @@ def tool(*command: str, text: str | None = None) -> None:
     path = program(command[0]) or command[0]
     done = subprocess.run([path, *command[1:]], capture_output=True, text=True, input=text)
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
+        said = " ".join(f"{done.stdout}{done.stderr}".split())
+        raise RuntimeError(f"{command[0]} {command[-1] if command[1:] else ''}: {said}")
 
 
 def write_rpz(path: Path, names: Iterable[str]) -> Path:

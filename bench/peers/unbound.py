@@ -23,6 +23,13 @@ class _Unbound(Peer):
     def write(self) -> None:
         """Write its settings."""
         (self.root / "extra.conf").write_text("")
+        control = f'''remote-control:
+  control-enable: yes
+  control-interface: "{self.root}/control"
+  control-use-cert: no
+'''
+        # Its control program would read all lists only to learn where the socket is.
+        (self.root / "control.conf").write_text(control)
         (self.root / "unbound.conf").write_text(
             f"""server:
   directory: "{self.root}"
@@ -46,10 +53,7 @@ class _Unbound(Peer):
   edns-buffer-size: 1232
   local-zone: "test." nodefault
 {self.server()}
-remote-control:
-  control-enable: yes
-  control-interface: "{self.root}/control"
-  control-use-cert: no
+{control}
 forward-zone:
   name: "."
   forward-addr: 127.0.0.1@{self.upstream}
@@ -63,7 +67,7 @@ forward-zone:
 
     def control(self, *words: str) -> None:
         """Tell it something."""
-        tool("unbound-control", "-c", str(self.root / "unbound.conf"), *words)
+        tool("unbound-control", "-c", str(self.root / "control.conf"), *words)
 
     def lists(self, suffix: str) -> Path:
         """A file for one more part of the settings."""

@@ -95,6 +95,8 @@ def test_the_report_tells_what_was_skipped_and_measured(tmp_path):
         "machine": "this, 2 cores",
         "pinned": True,
         "upstream": "NSD",
+        "load_before": 0.1,
+        "note": "",
         "mode": "short",
         "names": 60,
         "places": 30,
