@@ -16,8 +16,18 @@ if TYPE_CHECKING:
     from geodns.settings import Settings
 
 
+BLOCKS = (15, 16, 17)
+"""EDE codes of blocks: Blocked, Censored and Filtered (RFC 8914)."""
+
+
 class NotBelievedError(GeodnsError):
     """The server answered, but not as to a client in the place that was claimed."""
+
+
+class NoAnswerError(GeodnsError):
+    """The server replied with a failure, which says nothing about the place."""
+
+    exit_code = 1
 
 
 def query(
@@ -48,7 +58,8 @@ def query(
 
     The place is claimed by EDNS Client Subnet (RFC 7871), which the server must trust us
     with; on loopback the query leaves from 127.0.0.9, so that operators can trust exactly
-    that address. A server that did not believe it is said so, with exit code 2.
+    that address. A server that did not believe it is said so, with exit code 2; one that
+    failed or refused (and did not block) gives exit code 1.
 
     Example: geodns query kickasstorrents.to --from IT
     """
@@ -62,7 +73,9 @@ def query(
     host, port = _server(server, settings.server.listen)
     client = None if origin is None else _client(origin, settings)
     reply = ask((host, port), wire, asked_type, client=client, timeout=timeout)
-    believed = client is None or reply.ecs_scope is not None
+    failed = _failed(reply)
+    # A failure has no ECS option in any case, so that nothing can be told from it.
+    believed = client is None or reply.ecs_scope is not None or (None if failed else False)
     if as_json:
         document = {
             "name": name,
@@ -77,12 +90,31 @@ def query(
         out.document(document)
     else:
         _show(name, type_name(asked_type), origin, client, join_endpoint(host, port), reply)
+    if failed:
+        raise NoAnswerError(_failure(reply, join_endpoint(host, port)))
     if not believed:
         raise NotBelievedError(
             f"{join_endpoint(host, port)} did not take our word for where the client is (no"
             " ECS in its reply): this is what it tells us here; put our address into"
             " ecs = [...] of [trust] in its settings"
         )
+
+
+def _failed(reply: Reply) -> bool:
+    """Whether the reply is neither an answer nor a block, which may be REFUSED as well."""
+    if reply.rcode in ("NOERROR", "NXDOMAIN") or reply.order is not None:
+        return False
+    return not any(extended.code in BLOCKS for extended in reply.extended_errors)
+
+
+def _failure(reply: Reply, server: str) -> str:
+    why = [extended.text or extended.name for extended in reply.extended_errors]
+    because = f": {'; '.join(why)}" if why else ""
+    if reply.rcode == "SERVFAIL":
+        return f"{server} could not get an answer (SERVFAIL){because}"
+    if reply.rcode == "REFUSED":
+        return f"{server} does not serve us, or not such queries (REFUSED){because}"
+    return f"{server} gave no answer ({reply.rcode}){because}"
 
 
 def _show(

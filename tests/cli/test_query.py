@@ -7,7 +7,7 @@ import pytest
 
 from geodns.cli.demo_upstream import ZoneServer
 from geodns.cli.main import call
-from geodns.model.message import OPTION_ECS, option
+from geodns.model.message import OPTION_ECS, OPTION_EDE, option
 from tests.cli.test_ask import ADDRESS, reply_to, server
 
 
@@ -60,6 +60,35 @@ def test_a_server_that_does_not_believe(capsys: pytest.CaptureFixture[str]) -> N
     document = json.loads(shown.out)
     assert document["believed"] is False
     assert document["addresses"] == ["198.51.100.7"]
+
+
+@pytest.mark.parametrize(
+    ("rcode", "ede", "code", "word"),
+    [
+        (2, (22, "no upstream answered in time"), 1, "(SERVFAIL): no upstream answered in time"),
+        (5, (18, "not one of our clients"), 1, "(REFUSED): not one of our clients"),
+        (5, (16, "by order of a court [it-a]"), 2, "did not take our word"),
+        (3, None, 2, "did not take our word"),
+    ],
+)
+def test_a_failure_says_nothing_about_the_place(
+    rcode: int,
+    ede: tuple[int, str] | None,
+    code: int,
+    word: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = b"" if ede is None else option(OPTION_EDE, ede[0].to_bytes(2, "big") + ede[1].encode())
+
+    def answer(query, _):  # type: ignore[no-untyped-def]
+        return [reply_to(query, 0x8180 | rcode, options=told)]
+
+    with server(answer) as (host, port):
+        where = ["--server", f"{host}:{port}", "--from", "192.0.2.1"]
+        assert call(["query", "www.example.org", *where, "--json"]) == code
+    shown = capsys.readouterr()
+    assert word in shown.err
+    assert json.loads(shown.out)["believed"] is (None if code == 1 else False)
 
 
 def test_without_a_place_it_asks_as_itself(capsys: pytest.CaptureFixture[str]) -> None:
