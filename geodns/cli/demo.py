@@ -40,15 +40,18 @@ class DemoError(GeodnsError):
 
 
 def demo(
-    workers: Annotated[int, typer.Option(min=1, max=16, help="Worker processes.")] = 2,
+    workers: Annotated[
+        int, typer.Option(metavar="NUMBER", min=1, max=16, help="Worker processes.")
+    ] = 2,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
     """Show geodns offline: the real server on loopback, asked as clients of several countries.
 
-    Starts what serve starts, with a small upstream of its own, the database and the orders
-    that ship (or those of -c FILE), and asks for the names of the orders over UDP. Exit code
-    0 only if every reply is what the order files say, read again without geodns' own code.
+    Starts what serve starts, with a small upstream of its own, and asks for the names of the
+    orders over UDP. It always uses the database and the orders that ship, not those of
+    ./geodns.toml; -c FILE takes those of that file. Exit code 0 only if every reply is what
+    the order files say, read again without geodns' own code.
 
     Example: geodns demo
     """

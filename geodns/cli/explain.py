@@ -21,8 +21,8 @@ _EFFECT_STYLE = {"blocks": "bold red", "also": "red", "shadow": "yellow", "elsew
 
 
 def explain(
-    name: Annotated[str, typer.Argument(help="The name that is asked for.")],
-    qtype: Annotated[str, typer.Argument(metavar="[TYPE]", help="Query type.")] = "A",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name that is asked for.")],
+    qtype: Annotated[str, typer.Argument(metavar="TYPE", help="The record type.")] = "A",
     *,
     from_: Annotated[
         str, typer.Option("--from", metavar="IT|IP", help="Country or address of the client.")

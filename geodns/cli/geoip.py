@@ -11,6 +11,7 @@ import typer
 
 from geodns.cli.locate import age_days, day
 from geodns.cli.options import Config, Json
+from geodns.cli.usage import Command, Group
 from geodns.errors import Fault, InputFaults
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ ACCOUNT, KEY = "GEODNS_MAXMIND_ACCOUNT", "GEODNS_MAXMIND_KEY"
 WARN_DAYS = 30
 
 app = typer.Typer(
+    cls=Group,
     help="Look at and update the databases.",
     no_args_is_help=True,
     add_completion=False,
@@ -28,7 +30,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def info(config: Config = None, json: Json = False) -> None:
     """Show the databases and geofeeds: type, build date, age, networks, what they lack.
 
@@ -107,7 +109,7 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-@app.command()
+@app.command(cls=Command)
 def update(
     edition: Annotated[
         str | None,

@@ -17,8 +17,9 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from geodns.cli.usage import Command, Group
 from geodns.errors import GeodnsError, ServerError
 
 
@@ -44,7 +45,11 @@ COMMANDS = {
 }
 
 
-class Commands(TyperGroup):
+class ReaderGone(Exception):
+    """What reads our output (``| head``) has seen enough."""
+
+
+class Commands(Group):
     """The command group: help from the table above, modules only when they are called."""
 
     def __init__(self, **attributes: Any) -> None:
@@ -57,6 +62,21 @@ class Commands(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS and command is not None else command, rest
 
+    # The reader's going away must not reach Typer, which ends with exit code 1 for it.
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
+        """Read the options before the command, --help among them."""
+        try:
+            return super().make_context(*arguments, **extra)
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
+
 
 def load(name: str) -> Any:
     """Import a registered command and make it ready to be called."""
@@ -68,7 +88,7 @@ def load(name: str) -> Any:
         command.help = command.help or entry.help
         return command
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name)(found)
+    single.command(name, cls=Command)(found)
     return typer.main.get_command(single)
 
 
@@ -128,13 +148,15 @@ def call(arguments: list[str]) -> int:
             raise ServerError(
                 "GEODNS_REQUIRE_NATIVE=1 is set, but the native fast path is not installed"
             )
-        app(args=arguments, prog_name="geodns")
+        code = app(args=arguments, prog_name="geodns", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         return 130
-    except BrokenPipeError:
-        # The reader (``| head``) has seen enough; nothing more may be flushed to it.
+    except (ReaderGone, BrokenPipeError):
+        # Nothing more may be flushed to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except GeodnsError as error:
@@ -143,13 +165,24 @@ def call(arguments: list[str]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _complain(GeodnsError(f"{where}{error.strerror or error}"))
     except Exception as error:
+        if hasattr(error, "format_message"):
+            return _misused(error)
         if os.environ.get("GEODNS_TRACEBACK") == "1":
             traceback.print_exc()
         what = f"internal error: {type(error).__name__}: {error}"
         return _complain(
             GeodnsError(f"{what}; please report it with what GEODNS_TRACEBACK=1 shows")
         )
-    return 0
+
+
+def _misused(error: Any) -> int:
+    """Complain of what Typer says of a command line, in the style of our own errors."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return 2
+    told = error.format_message().removesuffix(".")
+    path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "geodns"
+    return _complain(GeodnsError(f"{told[:1].lower()}{told[1:]} ({path} --help shows how)"))
 
 
 def _complain(error: GeodnsError) -> int:

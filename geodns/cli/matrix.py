@@ -18,7 +18,7 @@ from geodns.serve.inforce import InForce
 
 
 def matrix(
-    name: Annotated[list[str], typer.Argument(help="Names to look at.")],
+    name: Annotated[list[str], typer.Argument(metavar="NAME", help="Names to look at.")],
     from_: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geodns.cli.options import Config, Json
+from geodns.cli.usage import Command, Group
 from geodns.errors import Fault, GeodnsError, InputFaults, OrderError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ SHOWN = 20
 """Names and networks of a list that ``show`` prints without --json."""
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -27,7 +29,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     paths: Annotated[
         list[Path] | None,
@@ -78,7 +80,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_orders(config: Config = None, as_json: Json = False) -> None:
     """List the orders: what they are, where and when they have force.
 
@@ -98,7 +100,7 @@ def list_orders(config: Config = None, as_json: Json = False) -> None:
         raise OrderError(loaded.faults)
 
 
-@app.command()
+@app.command(cls=Command)
 def show(
     ident: Annotated[str, typer.Argument(metavar="ID", help="The order's id.")],
     config: Config = None,
@@ -123,7 +125,7 @@ def show(
         out.table(("field", "value"), list(_fields(document)))
 
 
-@app.command()
+@app.command(cls=Command)
 def schema(config: Config = None, as_json: Json = False) -> None:
     """Print the JSON Schema of an order file (2020-12), for editors and other programs.
 

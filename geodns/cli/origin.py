@@ -27,12 +27,14 @@ def representative(places: PlaceTable, text: str) -> Address:
 
     Raises InputFaults for what is no country, and for countries that the databases lack.
     """
+    place = None
     try:
         place = parse_place(text)
-    except ValueError as fault:
-        raise InputFaults([Fault(f"--from: {fault}")]) from None
-    if kind(place) != "country":
-        raise InputFaults([Fault(f"--from: {text!r} is no country; give a country or an address")])
+    except ValueError:
+        pass  # what it should be is said below: not all that is a place can be asked from
+    if place is None or kind(place) != "country":
+        each = "one country (IT) or one address" if "," in text else "a country (IT) or an address"
+        raise InputFaults([Fault(f"--from: {text!r} is no country; give {each}")])
     if (found := places.representative(place, 4)) is not None:
         return IPv4Address(found)
     if (found := places.representative(place, 6)) is not None:

@@ -50,7 +50,9 @@ def query(
             show_default=False,
         ),
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds to wait.")] = 3.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="How long to wait.")
+    ] = 3.0,
     config: Config = None,
     as_json: Json = False,
 ) -> None:

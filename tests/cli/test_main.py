@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -114,3 +115,29 @@ def test_errors_are_lines_and_never_tracebacks(
     assert "internal error: ZeroDivisionError: oops" in shown
     assert "Traceback" not in shown
     assert fail(KeyboardInterrupt()) == 130
+
+
+def test_usage_errors_look_like_all_others(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.call(["explain", "example.org"]) == 2
+    shown = capsys.readouterr().err
+    assert shown == "geodns: missing option '--from' (geodns explain --help shows how)\n"
+    assert main.call(["geoip", "update", "--nonsense"]) == 2
+    assert capsys.readouterr().err.startswith("geodns: no such option")
+
+
+def test_help_shows_words_and_no_types(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("query", "explain"):
+        assert main.call([command, "--help"]) == 0
+        assert f"Usage: geodns {command} [OPTIONS] NAME [TYPE]\n" in capsys.readouterr().out
+    for words in (["matrix"], ["demo"], ["orders"], ["geoip"], ["orders", "check"], ["serve"]):
+        assert main.call([*words, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert not re.search(r"[<>{}]|[a-z,]\.\.\.$", shown, re.MULTILINE), shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    for words in ("orders schema", "orders list", "--help"):
+        command = f"{sys.executable} -m geodns {words} | true; echo ${{PIPESTATUS[0]}}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+        assert done.stdout == "0\n", done.stderr
+        assert done.stderr == ""

@@ -105,6 +105,8 @@ def test_without_a_place_it_asks_as_itself(capsys: pytest.CaptureFixture[str]) -
         (["example.org", "--server", "localhost:53"], "IP address"),
         (["example.org", "--from", "Italia"], "Italia"),
         (["example.org", "--from", "EU"], "no country"),
+        (["example.org", "--from", "XX"], "give a country (IT) or an address\n"),
+        (["example.org", "--from", "IT,FR"], "give one country (IT) or one address\n"),
         (["example.org", "--from", "FR"], "no network in FR"),
     ],
 )
