@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from geodns.errors import Fault, SettingsError
+from geodns.model.endpoint import parse_endpoint
 from geodns.model.tomllines import find_line, read_lines
-from geodns.settings import Section, Settings, default_databases, default_directories
+from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
 
-__all__ = ["FILE_NAME", "Settings", "load_settings", "parse_settings"]
+__all__ = ["FILE_NAME", "Settings", "load_settings", "load_state", "parse_settings"]
 
 FILE_NAME = "geodns.toml"
 # Keys and sections that are foreseen and not built yet. Their empty forms mean what
 # happens anyway, so those are no faults.
 NOT_BUILT = (
     ("tls",),
+    ("dot",),
+    ("doh",),
+    ("doq",),
+    ("proxy",),
+    ("server", "tls"),
     ("ledger",),
     ("metrics",),
     ("feeds",),
@@ -51,6 +58,45 @@ def load_settings(path: Path | None) -> Settings:
     return parse_settings(text, chosen)
 
 
+def load_state(path: Path | None) -> tuple[Path, tuple[Fault, ...]]:
+    """The state folder that the settings name, and what is wrong with the settings file.
+
+    A command that asks the running server needs no more of the file, and works while the
+    rest of it is faulty. Raises SettingsError where the file cannot be read at all.
+    """
+    try:
+        return load_settings(path).server.state, ()
+    except SettingsError as error:
+        chosen = path or Path(FILE_NAME)
+        try:
+            text = chosen.read_bytes().decode("utf-8-sig", "replace")
+        except OSError:
+            raise error from None
+        state = _find_state(text)
+        server = {} if state is None else {"state": state}
+        base = chosen.resolve().parent
+        found = Settings.model_validate({"server": server}, context={"base": base})
+        return found.server.state, error.faults
+
+
+def _find_state(text: str) -> str | None:
+    """``state`` of [server], also in a text that is no TOML elsewhere."""
+    try:
+        state = tomllib.loads(text)["server"]["state"]
+    except tomllib.TOMLDecodeError:
+        section = re.search(
+            r"^\s*\[\s*server\s*\](.*?)(?=^\s*\[|\Z)", text, re.DOTALL | re.MULTILINE
+        )
+        line = section and re.search(r"^\s*(state\s*=.*)$", section[1], re.MULTILINE)
+        try:
+            state = tomllib.loads(line[1])["state"] if line else None
+        except tomllib.TOMLDecodeError:
+            state = None
+    except (KeyError, TypeError):
+        state = None
+    return state if isinstance(state, str) and state else None
+
+
 def parse_settings(text: str, path: Path) -> Settings:
     """Read the text of a settings file that is (or would be) at ``path``."""
     try:
@@ -62,18 +108,25 @@ def parse_settings(text: str, path: Path) -> Settings:
             [Fault(f"is not TOML: {message}", str(path), int(match[1]) if match else None)]
         ) from None
     base = path.resolve().parent
+    limits = document.get("limits")
+    rates = [("limits", key) for key in (limits if isinstance(limits, dict) else ()) if _rate(key)]
     faults: list[tuple[tuple[str | int, ...], str]] = [
         (keys, f"{'.'.join(keys)} is not built yet; take it out")
-        for keys in NOT_BUILT
+        for keys in (*NOT_BUILT, *rates)
         if _take(document, keys)
     ]
-    _fill(document, "geoip", "databases", default_databases(base))
-    _fill(document, "orders", "directories", default_directories(base))
+    filled = frozenset(
+        f"{section}.{key}"
+        for (section, key), default in DEFAULTS_ON_DISK.items()
+        if _fill(document, section, key, default(base))
+    )
     settings = None
     try:
         settings = Settings.model_validate(document, context={"base": base})
     except ValidationError as error:
         faults += [(tuple(detail["loc"]), _explain(dict(detail))) for detail in error.errors()]
+    else:
+        faults += _asks_itself(settings)
     if settings is None or faults:
         lines = read_lines(text)
         raise SettingsError(
@@ -81,6 +134,7 @@ def parse_settings(text: str, path: Path) -> Settings:
             for keys, message in sorted(faults, key=lambda fault: find_line(lines, fault[0]) or 0)
         )
     settings._path = path.resolve()
+    settings._filled = filled
     return settings
 
 
@@ -92,10 +146,34 @@ def _take(document: dict[str, Any], keys: tuple[str, ...]) -> bool:
     return isinstance(inner, dict) and bool(inner.pop(keys[-1], None))
 
 
-def _fill(document: dict[str, Any], section: str, key: str, value: object) -> None:
+def _rate(key: str) -> bool:
+    """Whether a key of [limits] is about rate limiting."""
+    return key.startswith("rate") or key.endswith(("_rate", "per_second"))
+
+
+def _fill(document: dict[str, Any], section: str, key: str, value: object) -> bool:
+    """Give a key its default and say whether it had no value."""
     inner = document.setdefault(section, {})
-    if isinstance(inner, dict):
-        inner.setdefault(key, value)
+    if not isinstance(inner, dict) or key in inner:
+        return False
+    inner[key] = value
+    return True
+
+
+def _asks_itself(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Upstreams that are our own listen addresses: each query would go round and round."""
+    own = [parse_endpoint(text, None) for text in settings.server.listen]
+    for index, text in enumerate(settings.upstream.servers):
+        host, port = parse_endpoint(text, None)
+        for ours, listen in own:
+            mine, theirs = ip_address(ours), ip_address(host)
+            everywhere = mine.is_unspecified and mine.version == theirs.version
+            if port == listen and (
+                mine == theirs or everywhere and (theirs.is_loopback or theirs.is_unspecified)
+            ):
+                told = f"{text!r} is this server itself (server.listen); give another resolver"
+                yield ("upstream", "servers", index), told
+                break
 
 
 def _explain(detail: Mapping[str, Any]) -> str:
@@ -113,6 +191,9 @@ def _explain(detail: Mapping[str, Any]) -> str:
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     if kind in ("model_type", "model_attributes_type"):
         return f"must be a section ([{detail['loc'][0]}]), not {value!r}"
+    if kind in ("path_type", "string_type"):
+        what = "a path (text)" if kind == "path_type" else "text"
+        return f"must be {what}, not {value!r}"
     if kind == "tuple_type":
         return f"must be a list, not {value!r}"
     return f"{message.replace('input should', 'must')}, not {value!r}"

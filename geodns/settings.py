@@ -135,6 +135,13 @@ def default_directories(base: Path | None = None) -> tuple[Path, ...]:
     return ((local if local.is_dir() else shipped.orders()).resolve(),)
 
 
+DEFAULTS_ON_DISK = {
+    ("geoip", "databases"): default_databases,
+    ("orders", "directories"): default_directories,
+}
+"""Keys whose default depends on what lies beside the settings file."""
+
+
 class Server(Section):
     """What is listened on, by how many workers, for whom."""
 
@@ -235,7 +242,8 @@ class Orders(Section):
     directories: tuple[AbsolutePath, ...] = Field(
         default_factory=default_directories,
         description="Folders of orders, `<PLACE>/<id>.toml` in each. Default: `orders` beside the "
-        "settings file, else the orders that ship.",
+        "settings file, else the orders that ship. What the default is at the start holds until "
+        "the server is restarted.",
     )
     never_block: tuple[DomainName, ...] = Field(
         (),
@@ -279,11 +287,22 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits)
 
     _path: Path | None = PrivateAttr(default=None)
+    _filled: frozenset[str] = PrivateAttr(default=frozenset())
 
     @property
     def path(self) -> Path | None:
         """The settings file, absolute; None when the defaults are used without one."""
         return self._path
+
+    @property
+    def unset(self) -> frozenset[str]:
+        """Which of DEFAULTS_ON_DISK nobody set: their values are what was found at reading."""
+        return frozenset(
+            f"{section}.{key}"
+            for section, key in DEFAULTS_ON_DISK
+            if f"{section}.{key}" in self._filled
+            or key not in getattr(self, section).model_fields_set
+        )
 
     def worker_count(self) -> int:
         """How many workers are started: as set, or one for each core this process may use."""

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from geodns import shipped
-from geodns.config import Settings, load_settings, parse_settings
+from geodns.config import Settings, load_settings, load_state, parse_settings
 from geodns.errors import SettingsError
 
 
@@ -118,6 +118,13 @@ def test_all_faults_at_once_with_their_lines() -> None:
     [
         '[metrics]\nlisten = "127.0.0.1:9153"\n',
         '[tls]\ndot = ["127.0.0.1:853"]\n',
+        '[dot]\nlisten = "x"\n',
+        '[doh]\nlisten = "x"\n',
+        "[doq]\nport = 853\n",
+        "[proxy]\nversion = 2\n",
+        "[server]\ntls = true\n",
+        "[limits]\nrate = 100\n",
+        "[limits]\nqueries_per_second = 100\n",
         '[ledger]\npath = "x"\n',
         "[feeds.adm]\nurl = 'x'\n",
         "[cache]\nserve_stale = true\n",
@@ -161,7 +168,10 @@ def test_empty_trust_lists_are_no_fault() -> None:
         ('[orders]\nnever_block = ["https://example.org/"]\n', "URL"),
         ('[orders]\ndirectories = "orders"\n', "list"),
         ("orders = 3\n", "section"),
-        ("[server]\nstate = 7\n", "path"),
+        ("[server]\nstate = 7\n", "must be a path (text), not 7"),
+        ("[server]\nversion = 7\n", "must be text, not 7"),
+        ('[upstream]\nservers = ["127.0.0.1:5053"]\n', "this server itself"),
+        ('[server]\nlisten = ["[::]:53"]\n[upstream]\nservers = ["::1"]\n', "this server itself"),
         ('[server]\nversion = "' + "x" * 256 + '"\n', "255"),
     ],
 )
@@ -183,6 +193,34 @@ def test_good_forms() -> None:
     assert settings.upstream.servers == ("9.9.9.9:53", "[2620:fe::fe]:53", "[2620:fe::9]:53")
     assert settings.cache.size == 2 << 30
     assert settings.trust.ecs == ("127.0.0.9/32", "::1/128")
+
+
+def test_what_nobody_set_is_told(tmp_path: Path) -> None:
+    assert Settings().unset == {"geoip.databases", "orders.directories"}
+    settings = parse_settings('[orders]\ndirectories = ["orders"]\n', tmp_path / "geodns.toml")
+    assert settings.unset == {"geoip.databases"}
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ('[server]\nstate = "here"\nworker = 1\n', "here"),
+        ('[cache]\nsize = \n[server]\nstate = "here"  # so\nlisten = [', "here"),
+        ("[server]\nlisten = 3\n", None),
+        ("server = 3\n", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_state_folder_is_found_in_faulty_settings(
+    tmp_path: Path, text: str, state: str | None
+) -> None:
+    path = tmp_path / "geodns.toml"
+    path.write_text(text)
+    found, wrong = load_state(path)
+    assert found == (tmp_path / state if state else Settings().server.state)
+    assert wrong
+    with pytest.raises(SettingsError, match="no such settings file"):
+        load_state(tmp_path / "other.toml")
 
 
 def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
