@@ -56,7 +56,7 @@ $(SANITIZED)/.built: $(STAMP) tests/fuzz/cover.c $(wildcard setup.py geodns/fast
 	@mkdir -p $(SANITIZED)
 	@GEODNS_REQUIRE_NATIVE=1 GEODNS_NATIVE_CFLAGS="$(SANITIZED_FLAGS)" $(BIN)/python setup.py \
 	  -q build_ext --force --build-lib $(SANITIZED) --build-temp $(SANITIZED)/temp
-	@$${CC:-gcc} -O2 -shared -fPIC -o $(SANITIZED)/cover.so tests/fuzz/cover.c
+	@$${CC:-gcc} -O2 -shared -fPIC -w -o $(SANITIZED)/cover.so tests/fuzz/cover.c -ldl
 	@touch $@
 
 format: $(STAMP) ## Format the code

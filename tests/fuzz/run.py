@@ -1,8 +1,8 @@
-"""Fuzz one or all targets: ``python -m tests.fuzz.run [--seconds N] [--merge] [TARGET ...]``.
+"""Fuzz one or all targets: ``python -m tests.fuzz.run [--seconds N] [TARGET ...]``.
 
 Uses libFuzzer through atheris, guided by the coverage of the Python code and, in the build of
 ``make sanitize``, of the native code. Where atheris is not installed the kept corpus is mutated
-blindly instead. New inputs land in build/fuzz/TARGET; --merge takes those that reach something
+blindly instead. New inputs land in build/fuzz/TARGET; merge.py takes those that reach something
 new into the kept corpus. A finding is written to build/fuzz/TARGET-crash-*; put it into
 the kept corpus when it is mended, so that it stays mended.
 """
@@ -13,11 +13,16 @@ import argparse
 import ctypes
 import os
 import random
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import FunctionType
+from typing import Any
 
 HERE = Path(__file__).parent
 KEPT = HERE / "corpus"
@@ -38,11 +43,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", default=[])
     parser.add_argument("--seconds", type=int, default=60, help="in all")
-    parser.add_argument("--merge", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        return _one(args.one, args.seconds, merge=args.merge)
+        return _one(args.one, args.seconds)
     known = sorted(path.name for path in KEPT.iterdir())
     chosen = args.targets or known
     if strange := set(chosen) - set(known):
@@ -53,14 +57,35 @@ def main() -> int:
     for target in chosen:
         print(f"--- {target}, {seconds} s", flush=True)
         command = [sys.executable, "-m", "tests.fuzz.run", "--one", target]
-        command += ["--seconds", str(seconds), *(["--merge"] if args.merge else [])]
-        if code := subprocess.run(command, check=False).returncode:
-            print(f"{target} failed; see {FOUND}", flush=True)
-            return code
+        command += ["--seconds", str(seconds)]
+        done = subprocess.run(
+            command,
+            check=False,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        # Of what libFuzzer says, only how many inputs it tried matters while nothing is found.
+        count = re.search(r"(?:number_of_executed_units: +|^)(\d+)", done.stdout, re.MULTILINE)
+        if done.returncode or count is None:
+            print(done.stdout[-20_000:], f"{target} failed; see {FOUND}", sep="\n", flush=True)
+            return done.returncode or 1
+        print(f"{count[1]} inputs, no finding", flush=True)
     return 0
 
 
-def _one(target: str, seconds: int, *, merge: bool) -> int:
+def _environment() -> dict[str, str]:
+    """Says where libFuzzer is, for cover.c."""
+    spec = find_spec("atheris")
+    if spec is None or spec.origin is None:
+        return dict(os.environ)
+    (fuzzer,) = Path(spec.origin).parent.glob("core_with_libfuzzer.*.so")
+    return {**os.environ, "GEODNS_LIBFUZZER": str(fuzzer)}
+
+
+def _one(target: str, seconds: int) -> int:
     kept, found = KEPT / target, FOUND / target
     found.mkdir(parents=True, exist_ok=True)
     if build := os.environ.get("GEODNS_TEST_BUILD"):
@@ -72,26 +97,29 @@ def _one(target: str, seconds: int, *, merge: bool) -> int:
         return _blindly(target, seconds, longest)
     import atheris
 
-    with atheris.instrument_imports(include=INSTRUMENTED, enable_loader_override=False):
-        from tests.fuzz.targets import TARGETS
-    _tell_of_native_coverage()
+    from tests.fuzz.targets import TARGETS
+
+    for code in _python_code():
+        atheris.instrument_func(code)
+    if (tell := getattr(ctypes.CDLL(None), "cover_tell", None)) is not None:
+        tell()  # the counters of the native code
     options = [f"-max_len={longest}", f"-artifact_prefix={FOUND / target}-", "-timeout=20"]
-    if merge:
-        options += ["-merge=1", str(kept), str(found)]
-    else:
-        options += [f"-max_total_time={seconds}", "-print_final_stats=1", str(found), str(kept)]
+    options += [f"-max_total_time={seconds}", "-verbosity=0", "-print_final_stats=1"]
+    options += [str(found), str(kept)]
     TARGETS[target](b"")  # what is made once is not part of an input's coverage
     atheris.Setup([target, *options], TARGETS[target], enable_python_coverage=True)
     atheris.Fuzz()
     return 0
 
 
-def _tell_of_native_coverage() -> None:
-    """Register the counters of cover.c with libFuzzer, where it is preloaded."""
-    tell = getattr(ctypes.CDLL(None), "cover_tell", None)
-    if tell is not None:
-        fuzzer = ctypes.CDLL(sys.modules["atheris.core_with_libfuzzer"].__file__)
-        tell(fuzzer.__sanitizer_cov_8bit_counters_init, fuzzer.__sanitizer_cov_pcs_init)
+def _python_code() -> Iterator[Any]:
+    """The functions and methods whose coverage guides the fuzzer."""
+    for name in INSTRUMENTED:
+        module = import_module(name)
+        for thing in vars(module).values():
+            for each in vars(thing).values() if isinstance(thing, type) else (thing,):
+                if isinstance(each, FunctionType) and each.__module__ == name:
+                    yield each
 
 
 def _blindly(target: str, seconds: int, longest: int) -> int:
@@ -111,7 +139,7 @@ def _blindly(target: str, seconds: int, longest: int) -> int:
             print(f"{path}: {data.hex()}", flush=True)
             raise
         count += 1
-    print(f"{count} inputs, no finding", flush=True)
+    print(count)
     return 0
 
 

@@ -7,8 +7,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 build="$PWD/build/sanitized"
-export LD_PRELOAD="$(${CC:-gcc} -print-file-name=libasan.so) $build/cover.so"
-export ASAN_OPTIONS="detect_leaks=0:handle_segv=1:${ASAN_OPTIONS:-}"
+export LD_PRELOAD="$build/cover.so $(${CC:-gcc} -print-file-name=libasan.so)"
+export ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0:quarantine_size_mb=64:${ASAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1:${UBSAN_OPTIONS:-}"
 export PYTHONMALLOC=malloc GEODNS_TEST_BUILD="$build"
 exec "$@"
