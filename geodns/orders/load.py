@@ -67,9 +67,16 @@ class OrderLoader:
     """
 
     def __init__(
-        self, directories: Sequence[Path], last_good: Path | None, *, keep: bool = True
+        self,
+        directories: Sequence[Path],
+        last_good: Path | None,
+        *,
+        keep: bool = True,
+        good: Callable[[LoadedOrder], bool] | None = None,
     ) -> None:
+        """good: whether an edition without faults is to be kept as the last good one."""
         self._writes = keep
+        self._is_good = good
         self._directories = tuple(directories)
         self._last_good = LastGood(last_good) if last_good is not None else None
         self._entries: dict[str, _Entry] = {}
@@ -184,6 +191,10 @@ class OrderLoader:
         if old is not None and (old.good is not None or old.before is not None):
             good = old.good or old.before
             return replace(good, last_good=True) if good is not None else None
+        return self.last_good(path, place)
+
+    def last_good(self, path: str, place: str | None) -> LoadedOrder | None:
+        """Return the edition of an order file that is kept on disk, if it can still be read."""
         kept = self._last_good.get(path) if self._last_good is not None else None
         if kept is None or (place is not None and kept.place != place):
             return None
@@ -247,7 +258,9 @@ class OrderLoader:
             return
         try:
             for path, entry in self._entries.items():
-                if entry.kept is not None and entry.edition and path in self._in_force:
+                if entry.kept is None or not entry.edition or path not in self._in_force:
+                    continue
+                if self._is_good is None or (entry.good is not None and self._is_good(entry.good)):
                     self._last_good.put(entry.kept, entry.edition)
                     entry.kept = None
             self._last_good.retain(set(self._entries))

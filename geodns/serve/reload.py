@@ -19,13 +19,14 @@ from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderE
 from geodns.locate.table import PlaceTable
 from geodns.model import name
 from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
-from geodns.policy.scope import unplaceable
 from geodns.policy.snapshot import Snapshot
+from geodns.serve.adopt import adopt, other_defaults
 from geodns.serve.compiler import Compiler
 from geodns.serve.faults import Faults
-from geodns.serve.record import Record
+from geodns.serve.placing import Accepted, accept, misplaced
+from geodns.serve.record import Changes, Edition, Record, compare, counted, editions, listed
 from geodns.serve.supervisor import Load
-from geodns.serve.tables import Signature, build_tables, signature
+from geodns.serve.tables import Bar, Signature, build_tables, no_bar, signature
 from geodns.serve.watch import Watch
 from geodns.settings import Settings
 
@@ -41,7 +42,6 @@ SETTLE = 0.1
 """Seconds that databases and geofeeds must stay unchanged before they are read."""
 
 Distribute = Callable[[Load], Awaitable[bool]]
-Progress = Callable[[int, int], None]
 
 log = logging.getLogger("geodns.reload")
 
@@ -68,6 +68,8 @@ class Reloader:
         self.reloads = 0
         self.failures = 0
         self.restart_needed: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
+        self._in_force: dict[str, Edition] = {}
         self._clock = clock
         self._state = settings.server.state
         self._loader = self._make_loader(settings)
@@ -92,39 +94,43 @@ class Reloader:
         """All that is wrong with what the operator gave, now."""
         return self._faults.all()
 
-    async def locate(self, progress: Progress | None = None) -> None:
+    async def locate(self, bar: Bar = no_bar) -> None:
         """Make the first place tables. Raises DatabaseError where there can be none."""
         files = self._table_files()
         self._tables_built = signature(files)
         geoip = self.settings.geoip
-        self.table = await build_tables(
-            geoip.databases, geoip.geofeeds, self._state / "places", progress
-        )
+        with bar("place tables") as progress:
+            self.table = await build_tables(
+                geoip.databases, geoip.geofeeds, self._state / "places", progress
+            )
         for source in self.table.sources:
-            days = (self._clock() - source.built) / 86400
+            days = int((self._clock() - source.built) // 86400)
             if source.kind != "geofeed" and days > WARN_DAYS:
                 log.warning("%s is %d days old; see: geodns geoip update", source.path, days)
 
-    async def prepare(self, progress: Progress | None = None) -> Load:
+    async def prepare(self, bar: Bar = no_bar) -> Load:
         """Make the first load, after ``locate``.
 
         Raises OrderError with all faults where an order file has no usable edition, unless
         such files are to be skipped.
         """
         began = time.monotonic()
-        loaded = await asyncio.to_thread(self._loader.load, progress)
-        orders, faults = self._accept(loaded)
-        misplaced = len(faults) > len(loaded.faults)
-        if (loaded.refused or misplaced) and not self._skip_bad_orders:
-            raise OrderError(faults)
-        self._faults.set("orders", faults)
+        # The bar is gone before anything is logged.
+        with bar("orders") as progress:
+            loaded = await asyncio.to_thread(self._loader.load, progress)
+            accepted = self._accept(loaded)
+            if accepted.refused and not self._skip_bad_orders:
+                how = "to start without the faulty files: geodns serve --skip-bad-orders"
+                raise OrderError((*accepted.faults, Fault(how)))
+            self.orders = accepted.orders
+            self.load = await self._compile()
+        self._faults.set("orders", accepted.faults)
         self._faults.settle()
-        self.orders = orders
-        self.load = await self._compile()
+        for path in accepted.refused:
+            log.warning("%s is left out (--skip-bad-orders)", path)
         self.snapshot = self._compiled
-        self._note(
-            Record(self._clock(), time.monotonic() - began, "start", loaded.parsed, True, True)
-        )
+        self._look_at_defaults()
+        self._note(began, "start", loaded.parsed, changed=True, everywhere=True)
         return self.load
 
     def wake(self, trigger: str) -> None:
@@ -188,13 +194,15 @@ class Reloader:
         other_orders = False
         if scan or forced:
             await self._look_at_settings()
+            self._look_at_defaults()
             self._look_at_tables()
             loaded = await asyncio.to_thread(self._loader.load)
             parsed = loaded.parsed
             if self._new_table is not None:
                 self._take_table(loaded)
-            orders, faults = self._accept(loaded)
-            self._faults.set("orders", faults)
+            accepted = self._accept(loaded)
+            orders = accepted.orders
+            self._faults.set("orders", accepted.faults)
             other_orders = _editions(orders) != _editions(self.orders)
             self.orders = orders
         now = self._clock()
@@ -227,53 +235,50 @@ class Reloader:
         if trigger == "files" and (due or not scan):
             trigger = "clock"
         if changed or forced or parsed:
-            took = time.monotonic() - began
             self._faults.settle()
-            self._note(Record(self._clock(), took, trigger, parsed, changed, everywhere))
+            self._note(began, trigger, parsed, changed=changed, everywhere=everywhere)
         if changed:
             await asyncio.to_thread(self._compiler.clean, (former.snapshot, load.snapshot))
 
-    def _note(self, record: Record) -> None:
+    def _note(
+        self, began: float, trigger: str, parsed: int, *, changed: bool, everywhere: bool
+    ) -> None:
+        now, took = self._clock(), time.monotonic() - began
+        before, self._in_force = self._in_force, editions(self.snapshot.in_force, self.orders)
+        changes = compare(before, self._in_force, self.orders, now)
         self.reloads += 1
+        record = Record(now, took, trigger, parsed, changed, everywhere, changes)
         self.records = [*self.records[-19:], record]
-        if record.trigger != "start":
-            log.info(
-                "reload (%s): %d orders in force, %d parsed, digest %s, %s after %.2f s",
-                record.trigger,
-                len(self.snapshot.in_force),
-                record.parsed,
-                self.load.digest[:12],
-                "on every worker" if record.everywhere else "NOT yet on every worker",
-                record.took,
-            )
+        log.info(
+            "%s: %s in force, %d parsed, digest %s, %s after %.2f s",
+            "start" if trigger == "start" else f"reload ({trigger})",
+            counted(len(self._in_force), "order"),
+            parsed,
+            self.load.digest[:12],
+            "compiled"
+            if trigger == "start"
+            else "on every worker"
+            if everywhere
+            else "NOT yet on every worker",
+            took,
+        )
+        if changes != Changes():
+            log.info("%s", changes)
+        if stand_ins := [order.order.id for order in self.orders if order.last_good]:
+            log.warning("used by their LAST GOOD EDITION: %s", listed(stand_ins))
 
     # Orders
 
     def _make_loader(self, settings: Settings) -> OrderLoader:
-        return OrderLoader(settings.orders.directories, self._state / "last-good")
+        # What cannot be placed must not take the place of an edition that can.
+        return OrderLoader(
+            settings.orders.directories,
+            self._state / "last-good",
+            good=lambda order: not misplaced([order], self.table),
+        )
 
-    def _accept(self, loaded: Loaded) -> tuple[tuple[LoadedOrder, ...], tuple[Fault, ...]]:
-        """The orders to be in force, and all faults.
-
-        An order whose places the databases cannot tell is faulty like one that cannot be
-        read: the edition in force before stays, if the databases can place that one.
-        """
-        misplaced = self._unplaceable(loaded.orders, self.table)
-        bad = {fault.file for fault in misplaced}
-        former = {order.path: order for order in self.orders}
-        orders = []
-        for order in loaded.orders:
-            if order.path not in bad:
-                orders.append(order)
-                continue
-            before = former.get(order.path)
-            if before is not None and not self._unplaceable([before], self.table):
-                orders.append(before)
-        return tuple(orders), (*loaded.faults, *misplaced)
-
-    @staticmethod
-    def _unplaceable(orders: Sequence[LoadedOrder], table: PlaceTable) -> tuple[Fault, ...]:
-        return unplaceable(orders, has_subdivisions=table.has_subdivisions, has_asn=table.has_asn)
+    def _accept(self, loaded: Loaded) -> Accepted:
+        return accept(loaded, self.orders, self._loader.last_good, self.table)
 
     def _never_block(self) -> tuple[bytes, ...]:
         return tuple(name.parse(text) for text in self.settings.orders.never_block)
@@ -329,7 +334,7 @@ class Reloader:
         table, self._new_table = self._new_table, None
         assert table is not None
         paths = {order.path for order in loaded.orders}
-        lost = self._unplaceable([order for order in self.orders if order.path in paths], table)
+        lost = misplaced([order for order in self.orders if order.path in paths], table)
         if lost:
             self.failures += 1
             told = "the new place tables are not used, the old ones stay: "
@@ -360,15 +365,11 @@ class Reloader:
             return
         self._faults.set("settings")
         old = self.settings
-        fixed = ("listen", "workers", "state")
-        kept = {key: getattr(old.server, key) for key in fixed}
-        self.restart_needed = tuple(
-            f"server.{key}" for key in fixed if getattr(new.server, key) != kept[key]
-        )
+        adopted = adopt(old, new)
+        new = self.settings = adopted.settings
+        self.restart_needed = adopted.restart_needed
         if self.restart_needed:
             log.warning("%s changed; a restart is needed for that", ", ".join(self.restart_needed))
-        server = new.server.model_copy(update=kept)
-        self.settings = new.model_copy(update={"server": server})
         self._settings_json = self.settings.model_dump(mode="json")
         if new.orders.directories != old.orders.directories:
             self._loader = self._make_loader(self.settings)
@@ -378,6 +379,14 @@ class Reloader:
             old.limits.misses,
         )
         log.info("the settings were read again")
+
+    def _look_at_defaults(self) -> None:
+        """Say once that a restart would read other folders than the running server does."""
+        found = other_defaults(self.settings)
+        for told in found:
+            if told not in self.warnings:
+                log.warning("%s", told)
+        self.warnings = found
 
 
 def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str]]:

@@ -10,23 +10,25 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvloop
 
-from geodns.errors import Fault, GeodnsError, ServerError, SettingsError
+from geodns.errors import GeodnsError, ServerError, SettingsError
+from geodns.orders.keep import LastGood
+from geodns.serve.adopt import describe_sources, missing
 from geodns.serve.control import Control, lock_state
 from geodns.serve.reload import Reloader
 from geodns.serve.sockets import Listener, open_listeners
 from geodns.serve.status import describe
 from geodns.serve.supervisor import Supervisor
+from geodns.serve.tables import Bar, no_bar
 from geodns.settings import Settings
 
 Address = tuple[str, int]
 Ready = Callable[[list[Address]], None]
-Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
-"""Shows how far something is: a description in, a function of (done, total) out."""
 
 log = logging.getLogger("geodns.server")
 
@@ -47,19 +49,11 @@ async def run(
     and TCP alike; without ``ready`` it prints the ready line to stdout. SIGHUP looks at all
     files anew. bar: shows progress at the start. as_json: the ready line is a JSON document.
     """
-    if not settings.upstream.servers:
-        raise SettingsError(
-            [
-                Fault(
-                    "no servers to forward to; for example: servers = ['9.9.9.9']",
-                    str(settings.path) if settings.path else None,
-                    None,
-                    "upstream.servers",
-                )
-            ]
-        )
+    _check(settings, skip_bad_orders)
+    log.info("%s", describe_sources(settings))
     ending = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
+        stack.callback(log.info, "stopped")
         hangups = _take_signals(stack, ending)
         stack.enter_context(lock_state(settings.server.state))
         workers = settings.worker_count()
@@ -68,7 +62,7 @@ async def run(
             stack.callback(listener.close)
         reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
         supervisor = Supervisor(listeners, workers)
-        starting = asyncio.create_task(_start(reloader, supervisor, bar or _no_bar))
+        starting = asyncio.create_task(_start(reloader, supervisor, bar or no_bar))
         if not await _unless(ending, starting):
             return
         control = Control(
@@ -91,18 +85,22 @@ async def run(
         _notify_systemd("STOPPING=1")
 
 
+def _check(settings: Settings, skip_bad_orders: bool) -> None:
+    """Raise SettingsError with all that is not there, before anything is begun."""
+
+    def stands_in(folder: Path) -> bool:
+        if skip_bad_orders:
+            return True
+        kept = LastGood(settings.server.state / "last-good").all()
+        return any(Path(one.path).is_relative_to(folder.absolute()) for one in kept)
+
+    if faults := missing(settings, stands_in):
+        raise SettingsError(faults)
+
+
 async def _start(reloader: Reloader, supervisor: Supervisor, bar: Bar) -> None:
-    with bar("place tables") as progress:
-        await reloader.locate(progress)
-    with bar("orders") as progress:
-        load = await reloader.prepare(progress)
-    await supervisor.start(load)
-
-
-@contextmanager
-def _no_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    del description
-    yield lambda done, total: None
+    await reloader.locate(bar)
+    await supervisor.start(await reloader.prepare(bar))
 
 
 async def _unless(ending: asyncio.Event, task: asyncio.Task[None]) -> bool:

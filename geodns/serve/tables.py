@@ -6,8 +6,8 @@ import asyncio
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from geodns.errors import DatabaseError
@@ -15,9 +15,18 @@ from geodns.locate.table import PlaceTable
 from geodns.serve.children import child_environment
 
 Progress = Callable[[int, int], None]
+Bar = Callable[[str], AbstractContextManager[Progress]]
+"""Shows how far something is: a description in, a function of (done, total) out."""
 
 Signature = tuple[tuple[str, int, int, int] | tuple[str], ...]
 """Path, mtime in nanoseconds, size and inode of each file; the path alone if it is not there."""
+
+
+@contextmanager
+def no_bar(description: str) -> Iterator[Progress]:
+    """Show nothing."""
+    del description
+    yield lambda done, total: None
 
 
 def signature(paths: Sequence[Path]) -> Signature:

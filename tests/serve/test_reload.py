@@ -105,7 +105,8 @@ async def test_all_faults_are_told_at_the_start(world: World) -> None:
     with pytest.raises(OrderError) as raised:
         await world.started()
     told = sorted(Path(fault.file or "").name for fault in raised.value.faults)
-    assert told == ["bad.toml", "far.toml", "worse.toml"]
+    assert told == ["", "bad.toml", "far.toml", "worse.toml"]
+    assert "--skip-bad-orders" in str(raised.value)
     world.keys["skip_bad_orders"] = True
     reloader = await world.started()
     assert [record.id for record in reloader.snapshot.in_force] == ["good"]
