@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +10,10 @@ from geodns import app
 from geodns.cli import facts as known
 from geodns.cli.ask import read_type, type_name
 from geodns.cli.options import Config, Json
-from geodns.config import Settings, load_settings
+from geodns.cli.readable import readable
+from geodns.cli.resolve import asking, rule
+from geodns.config import load_settings
 from geodns.console import out
-from geodns.errors import Fault, GeodnsError, InputFaults
-from geodns.model.message import IN, Response
-from geodns.policy.rule import Recorder
 
 _EFFECT_STYLE = {"blocks": "bold red", "also": "red", "shadow": "yellow", "elsewhere": "dim"}
 
@@ -59,20 +57,12 @@ def explain(
     in_force = app.compile_in_force(settings, loaded, places, instant)
     address = known.find_client(places, from_)
     located = known.locate_client(in_force, address)
-    recorder = Recorder([], set())
-    ruling, exemption = in_force.rules.rule_question(asked, located.scope_class, recorder)
-    response: Response | None = None
-    if resolve and not ruling.block:
-        response = _ask(settings, asked, kind_of_query)
-        found = in_force.rules.names_in(response.aliases, response.addresses)
-        if found is not None:
-            ruling = in_force.rules.rule_answer(found, located.scope_class, exemption, recorder)
+    ask = asking(settings, kind_of_query) if resolve else None
+    ruling, grounds, response = rule(in_force, asked, located.scope_class, ask)
     shown = type_name(kind_of_query)
-    facts = known.ruling_facts(
-        in_force, located, address, ruling, recorder.grounds, asked, shown, instant
-    )
+    facts = known.ruling_facts(in_force, located, address, ruling, grounds, asked, shown, instant)
     facts["answer"] = None if response is None else known.answer_facts(response)
-    facts["not_in_force"] = known.not_in_force(in_force, loaded, asked)
+    facts["not_in_force"] = known.not_in_force(in_force, loaded, asked, instant)
     facts["faults"] = [fault.as_json() for fault in loaded.faults]
     if json:
         out.document(facts)
@@ -80,27 +70,6 @@ def explain(
     for fault in loaded.faults:
         out.line(f"warning: {fault}", style="yellow")
     _show(facts, from_)
-
-
-def _ask(settings: Settings, name: bytes, qtype: int) -> Response:
-    from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
-
-    upstream = settings.upstream
-    if not upstream.servers:
-        raise InputFaults([Fault("--resolve needs [upstream] servers in the settings")])
-
-    async def ask() -> Response:
-        forwarder = Forwarder(upstream.servers, upstream.timeout, upstream.attempts, 1)
-        try:
-            question = name + qtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
-            return await forwarder.resolve(question, dnssec_ok=False, checking_disabled=False)
-        finally:
-            forwarder.close()
-
-    try:
-        return asyncio.run(ask())
-    except (UpstreamFailure, TooManyMisses) as failure:
-        raise GeodnsError(f"no upstream gave an answer: {failure}") from None
 
 
 def _show(facts: dict[str, Any], where: str) -> None:
@@ -123,19 +92,20 @@ def _show(facts: dict[str, Any], where: str) -> None:
         if location[f"{key}_country"]:
             shown = location[f"{key}_country"]
             out.line(f"            {what} {shown} (only shown, not judged by)")
-    out.line(f"3 question  {facts['name']} {facts['type']} at {facts['at']}")
+    out.line(f"3 question  {readable(facts['name'])} {facts['type']} at {facts['at']}")
     if facts["answer"] is not None:
         answer = facts["answer"]
-        found = ", ".join([*answer["aliases"], *answer["addresses"]]) or "no alias or address"
-        out.line(f"  answer    rcode {answer['rcode']}: {found}")
+        aliases = [readable(alias) for alias in answer["aliases"]]
+        found = ", ".join([*aliases, *answer["addresses"]]) or "no alias or address"
+        out.line(f"  answer    {answer['rcode']}: {found}")
     if not facts["grounds"]:
         out.line("4 grounds   none: no order in force names it")
     else:
         out.line(f"4 grounds   {len(facts['grounds'])}")
     for ground in facts["grounds"]:
-        via = f" through {ground['via']}" if ground["via"] else ""
         out.line(
-            f"  {ground['effect']:<9} {ground['order']}: {ground['kind']} {ground['target']}{via}",
+            f"  {ground['effect']:<9} {ground['order']}: {ground['kind']}"
+            f" {readable(ground['target'])}{_via(ground)}",
             style=_EFFECT_STYLE.get(ground["effect"]),
         )
         reference = f", {ground['reference']}" if ground["reference"] else ""
@@ -146,12 +116,21 @@ def _show(facts: dict[str, Any], where: str) -> None:
         )
         out.line(f"            {ground['reason']}")
     for order in facts["not_in_force"]:
-        out.line(f"  no force  {order['order']} names it too; its status is {order['status']}")
+        out.line(f"  no force  {order['order']} names it, but is not in force: {order['reason']}")
     if facts["ruling"] == "block":
         reply = facts["reply"]
         out.line(f"5 ruling    block by {facts['order']}", style="bold red")
         out.line(f"            reply {reply['action']}, TTL {reply['ttl']} s")
         out.line(f"            EDE {reply['ede']}: {reply['text']}")
     else:
-        out.line("5 ruling    allow", style="bold green")
+        unseen = " (question only: aliases and addresses were not looked at; --resolve does)"
+        told = "" if facts["answer"] is not None else unseen
+        out.line(f"5 ruling    allow{told}", style="bold green")
     out.line(f"snapshot    {facts['digest']}")
+
+
+def _via(ground: dict[str, Any]) -> str:
+    """How a ground reaches the question, where the target alone does not say it."""
+    if ground["via"] is None:
+        return ""
+    return ", an alias" if ground["via"] == ground["target"] else f" through {ground['via']}"

@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from geodns.cli.ask import RCODES
 from geodns.cli.locate import describe
 from geodns.cli.origin import Address, read_address, representative
+from geodns.cli.readable import unicode_of
 from geodns.errors import Fault, InputFaults
 from geodns.locate.client import client_from_peer
 from geodns.locate.table import PlaceTable
 from geodns.model import name as names
 from geodns.model.message import Response
 from geodns.model.ruling import Ground, Ruling
-from geodns.orders.load import Loaded
+from geodns.orders.load import Loaded, LoadedOrder
 from geodns.serve.inforce import InForce, Located
 
 
@@ -81,6 +83,7 @@ def ruling_facts(
         "ruling": "block" if ruling.block else "allow",
         "order": order_id(in_force, ruling),
         "name": names.to_text(name),
+        "unicode": unicode_of(names.to_text(name)),
         "type": qtype,
         "at": at.isoformat(timespec="seconds"),
         "client": {
@@ -93,8 +96,14 @@ def ruling_facts(
         "grounds": [ground_facts(in_force, ground) for ground in grounds],
         "reply": reply,
         "digest": in_force.snapshot.digest,
-        "next_change": in_force.snapshot.next_change,
+        "next_change": next_change(in_force),
     }
+
+
+def next_change(in_force: InForce) -> str | None:
+    """When another set of orders will be in force (ISO 8601, UTC), or None."""
+    seconds = in_force.snapshot.next_change
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def ground_facts(in_force: InForce, ground: Ground) -> dict[str, Any]:
@@ -118,12 +127,19 @@ def ground_facts(in_force: InForce, ground: Ground) -> dict[str, Any]:
     }
 
 
-def not_in_force(in_force: InForce, loaded: Loaded, name: bytes) -> list[dict[str, Any]]:
-    """Orders on file that name the name but rule nothing now: what people ask about first."""
+def not_in_force(
+    in_force: InForce, loaded: Loaded, name: bytes, at: datetime
+) -> list[dict[str, Any]]:
+    """Orders on file that name the name but rule nothing at ``at``: what people ask first."""
     above = set(names.ancestors(name))
     here = {order.id for order in in_force.snapshot.in_force}
     return [
-        {"order": one.order.id, "status": one.order.status, "title": one.order.title}
+        {
+            "order": one.order.id,
+            "status": one.order.status,
+            "reason": _why_not(one, loaded, here, at),
+            "title": one.order.title,
+        }
         for one in loaded.orders
         if one.order.id not in here
         and (
@@ -134,6 +150,30 @@ def not_in_force(in_force: InForce, loaded: Loaded, name: bytes) -> list[dict[st
     ]
 
 
+def _why_not(one: LoadedOrder, loaded: Loaded, in_force: set[str], at: datetime) -> str:
+    """Why an order is not in force: its status, its dates, or an order that supersedes it."""
+    if one.order.status not in ("active", "shadow"):
+        return f"status {one.order.status}"
+    if at < one.effective:
+        return f"begins {day_of(one.effective)}"
+    if one.expires is not None and at >= one.expires:
+        return f"expired {day_of(one.expires)}"
+    later = [
+        other.order.id
+        for other in loaded.orders
+        if one.order.id in other.order.supersedes and other.order.status == "active"
+    ]
+    # One that is superseded itself still supersedes; the one in force is told first.
+    later.sort(key=lambda ident: ident not in in_force)
+    return f"superseded by {', '.join(later)}"
+
+
+def day_of(instant: datetime) -> str:
+    """An order's instant as its file says it: a date, or a date with time and offset."""
+    midnight = instant.hour == instant.minute == instant.second == 0
+    return instant.date().isoformat() if midnight else instant.isoformat(timespec="minutes")
+
+
 def order_id(in_force: InForce, ruling: Ruling) -> str | None:
     """The id of the order that blocks, or None."""
     return in_force.snapshot.orders[ruling.order].id if ruling.block else None
@@ -142,7 +182,7 @@ def order_id(in_force: InForce, ruling: Ruling) -> str | None:
 def answer_facts(response: Response) -> dict[str, Any]:
     """What an upstream's answer leads to."""
     return {
-        "rcode": response.rcode,
+        "rcode": RCODES.get(response.rcode, f"RCODE{response.rcode}"),
         "aliases": [names.to_text(alias) for alias in response.aliases],
         "addresses": [str(ipaddress.ip_address(address)) for address in response.addresses],
     }

@@ -9,12 +9,17 @@ import typer
 from geodns import app
 from geodns.cli import facts as known
 from geodns.cli.options import Config, Json
+from geodns.cli.readable import readable
+from geodns.cli.resolve import asking, rule
 from geodns.config import load_settings
 from geodns.console import out
 from geodns.model import name as names
+from geodns.model.message import Response
 from geodns.model.ruling import Ground, Ruling
-from geodns.policy.rule import Recorder
 from geodns.serve.inforce import InForce
+
+A = 1
+"""The record type that --resolve asks for."""
 
 
 def matrix(
@@ -32,10 +37,20 @@ def matrix(
         str | None,
         typer.Option("--at", metavar="TIME", help="Instant to rule at, ISO 8601 (default: now)."),
     ] = None,
+    resolve: Annotated[
+        bool,
+        typer.Option(
+            "--resolve",
+            help="Ask [upstream] for the A records of each name, once, and rule on aliases and"
+            " addresses as the server does.",
+        ),
+    ] = False,
     config: Config = None,
     json: Json = False,
 ) -> None:
     """Show where which names are blocked, and by which order.
+
+    Without --resolve only the question is ruled on: aliases and addresses need the answer.
 
     Example: geodns matrix kickasstorrents.to nitroflare.com --from IT,FR,GB,SM
     """
@@ -47,21 +62,21 @@ def matrix(
         places = app.open_places(settings, advance)
     in_force = app.compile_in_force(settings, loaded, places, instant)
     wanted = [part for text in from_ or [] for part in text.split(",") if part.strip()]
+    ask = asking(settings, A) if resolve else None
     rows = []
     for place in wanted or _places_of(in_force):
         address = known.find_client(places, place)
         located = known.locate_client(in_force, address)
         cells = []
         for one in asked:
-            recorder = Recorder([], set())
-            ruling, _ = in_force.rules.rule_question(one, located.scope_class, recorder)
-            cells.append((one, ruling, recorder.grounds))
+            cells.append((one, *rule(in_force, one, located.scope_class, ask)))
         rows.append((place, address, located, cells))
     if json:
         out.document(
             {
                 "digest": in_force.snapshot.digest,
-                "at": instant.isoformat(),
+                "at": instant.isoformat(timespec="seconds"),
+                "next_change": known.next_change(in_force),
                 "rows": [
                     {
                         "place": place,
@@ -70,9 +85,10 @@ def matrix(
                         "ruling": "block" if ruling.block else "allow",
                         "order": known.order_id(in_force, ruling),
                         "grounds": [known.ground_facts(in_force, ground) for ground in grounds],
+                        "answer": None if answer is None else known.answer_facts(answer),
                     }
                     for place, address, located, cells in rows
-                    for one, ruling, grounds in cells
+                    for one, ruling, grounds, answer in cells
                 ],
             }
         )
@@ -80,17 +96,20 @@ def matrix(
     for fault in loaded.faults:
         out.line(f"warning: {fault}", style="yellow")
     out.table(
-        ["from", "located in", *(names.to_text(one) for one in asked)],
+        ["from", "located in", *(readable(names.to_text(one)) for one in asked)],
         [
             [
                 place,
                 located.location.country or "unknown",
-                *(_cell(in_force, ruling, grounds) for _, ruling, grounds in cells),
+                *(_cell(in_force, ruling, grounds, answer) for _, ruling, grounds, answer in cells),
             ]
             for place, address, located, cells in rows
         ],
         styles=lambda cell: "red" if cell.startswith("blocked") else None,
     )
+    if not resolve:
+        out.line()
+        out.line("not blocked (question only): --resolve looks at aliases and addresses too")
 
 
 def _places_of(in_force: InForce) -> list[str]:
@@ -107,11 +126,17 @@ def _places_of(in_force: InForce) -> list[str]:
     return [*sorted(named & known), *others[:1]]
 
 
-def _cell(in_force: InForce, ruling: Ruling, grounds: list[Ground]) -> str:
+def _cell(in_force: InForce, ruling: Ruling, grounds: list[Ground], answer: Response | None) -> str:
     if ruling.block:
         others = sum(1 for ground in grounds if ground.effect == "also")
-        return f"blocked by {known.order_id(in_force, ruling)}" + (
-            f" (+{others})" if others else ""
-        )
+        more = f" (+{others})" if others else ""
+        how = ""
+        if answer is not None:
+            how = ", an address" if ruling.alias is None else ", an alias"
+        return f"blocked by {known.order_id(in_force, ruling)}{more}{how}"
+    told = "not blocked"
+    if answer is not None:
+        rcode = known.answer_facts(answer)["rcode"]
+        told = "resolves" if rcode == "NOERROR" else rcode
     spared = next((g for g in grounds if g.effect in ("shadow", "exempt", "never_block")), None)
-    return f"resolves ({spared.effect}: {spared.order})" if spared else "resolves"
+    return f"{told} ({spared.effect}: {spared.order})" if spared else told
