@@ -20,6 +20,7 @@ from typing import Any
 from geodns.errors import ServerError
 from geodns.serve.children import Spares, ending, worker_command
 from geodns.serve.sockets import Listener
+from geodns.serve.spared import Spared
 
 ACK_BOUND = 5.0
 """Seconds that a worker may take to acknowledge a load."""
@@ -92,6 +93,7 @@ class Supervisor:
         self.current: Load | None = None
         self.generation = 0
         self.retired: dict[str, int] = {}
+        self._spared = Spared()
         self._draining = asyncio.Event()
         self._starting = True
         self._failure: str | None = None
@@ -234,6 +236,7 @@ class Supervisor:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._spared.look(self.totals(), time.monotonic(), last=True)
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -331,10 +334,13 @@ class Supervisor:
 
     async def _watch(self) -> None:
         """Replace workers that owe an acknowledgement, or give no sign of life, for too long."""
-        before = time.monotonic()
+        before = looked = time.monotonic()
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
+            if now - looked >= 1:
+                looked = now
+                self._spared.look(self.totals(), now)
             paused, before = now - before > 1, now
             for slot in self.slots:
                 if paused:
