@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from geodns.cli.options import Config, Json
-from geodns.config import load_settings
+from geodns.config import load_settings, load_state
 from geodns.console import out
+from geodns.errors import Fault, ServerError
+from geodns.serve.record import counted, listed
 
 log = logging.getLogger("geodns.cli")
 
@@ -37,7 +39,10 @@ def serve(
     from geodns.serve import server
 
     logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
     if not native():
         log.info("the pure fast path serves; the native one is not installed")
@@ -47,46 +52,50 @@ def serve(
 def status(config: Config = None, as_json: Json = False) -> None:
     """Show what the running server has in force, and what is wrong.
 
-    Exit code 1 if a worker is not up to date or something is faulty; 2 if no server runs.
+    Works with a faulty settings file too, as long as it tells where state is kept. Exit code 1
+    if a worker is not up to date or something is faulty; 2 if no server runs.
 
     Example: geodns status
     """
     from geodns.serve.control import ask
 
-    found = ask(load_settings(config).server.state, "status")
+    state, wrong = load_state(config)
+    try:
+        found = ask(state, "status")
+    except ServerError as error:
+        raise ServerError("\n".join((*map(str, wrong), str(error)))) from None
+    found["settings_faults"] = [fault.as_json() for fault in wrong]
     if as_json:
         out.document(found)
     else:
         _show(found)
-    if not found["current"] or found["faults"]:
+    if not found["current"] or found["faults"] or wrong:
         raise typer.Exit(1)
 
 
 def _show(found: dict[str, Any]) -> None:
+    """Print the document; what is wrong comes last, where it is seen."""
     reload = found["reload"]
     orders = found["orders"]
+    defaults = found["defaults"]
     where = ", ".join(f"{host} port {port}" for host, port in found["listen"])
     out.line(f"process {found['pid']} since {found['started']}, listens on {where}")
-    out.line(f"digest {found['digest']}, {len(orders)} orders in force")
+    out.line(f"settings {found['settings'] or 'none, all defaults'}")
+    folders = ", ".join(found["order_directories"]) or "no folder"
+    out.line(f"orders from {folders}{' (default)' * ('orders.directories' in defaults)}")
+    out.line(f"digest {found['digest']}, {counted(len(orders), 'order')} in force")
     out.line(f"next change by the clock: {found['next_change'] or 'none'}")
     reach = "on every worker" if reload["everywhere"] else "not yet on every worker"
     out.line(
-        f"last reload {reload['at']} ({reload['trigger']}): {reload['parsed']} order files parsed,"
-        f" {reach} after {reload['took']} s; {found['reloads']} reloads, {found['failures']} failed"
+        f"last reload {reload['at']} ({reload['trigger']}):"
+        f" {counted(reload['parsed'], 'order file')} parsed, {reach} after {reload['took']} s;"
+        f" {counted(found['reloads'], 'reload')}, {found['failures']} failed"
     )
-    for key in found["restart_needed"]:
-        out.line(f"restart needed: {key} changed", style="bold yellow")
-    for fault in found["faults"]:
-        place = ":".join(str(part) for part in (fault["file"], fault["line"]) if part)
-        text = ": ".join(part for part in (place, fault["field"], fault["message"]) if part)
-        out.line(f"fault: {text}", style="bold red")
-    out.line()
-    out.table(
+    _table(
         ("worker", "process", "digest", "current", "restarts", "queries"),
         [_worker_row(worker) for worker in found["workers"]],
     )
-    out.line()
-    out.table(
+    _table(
         ("order", "status", "edition", "title"),
         [
             (
@@ -98,14 +107,54 @@ def _show(found: dict[str, Any]) -> None:
             for order in orders
         ],
     )
-    out.line()
-    out.table(
+    _table(
+        ("coming order", "status", "in force from", "title"),
+        [
+            (order["id"], order["status"], order["effective"], order["title"])
+            for order in found["coming"]
+        ],
+    )
+    _table(
         ("source", "kind", "built", "age", "networks"),
         [_source_row(source) for source in found["sources"]],
     )
-    out.line()
     counters = found["counters"]
-    out.table(("counter", "value"), [(name, str(counters[name])) for name in sorted(counters)])
+    _table(
+        ("counter", "value"),
+        [(name, str(counters[name])) for name in sorted(counters) if counters[name]],
+    )
+    _show_wrong(found)
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if rows:
+        out.line()
+        out.table(columns, rows)
+
+
+def _show_wrong(found: dict[str, Any]) -> None:
+    lines = [(f"warning: {text}", "bold yellow") for text in found["warnings"]]
+    lines += [(f"restart needed: {key} changed", "bold yellow") for key in found["restart_needed"]]
+    last_good = [order["id"] for order in found["orders"] if order["last_good"]]
+    if last_good:
+        lines.append((f"used by their last good edition: {listed(last_good)}", "bold yellow"))
+    lines += [
+        (f"worker {worker['index']} is not up to date", "bold red")
+        for worker in found["workers"]
+        if not worker["current"]
+    ]
+    seen = [Fault(**fault) for fault in found["faults"]]
+    known = {fault.message for fault in seen}
+    seen += [
+        fault for raw in found["settings_faults"] if (fault := Fault(**raw)).message not in known
+    ]
+    if found["settings_faults"]:
+        lines.append(("the settings file is faulty; the settings before are in force", "bold red"))
+    lines += [(f"fault: {fault}", "bold red") for fault in seen]
+    if lines:
+        out.line()
+    for text, style in lines:
+        out.line(text, style=style)
 
 
 def _worker_row(worker: dict[str, Any]) -> tuple[str, ...]:
@@ -127,6 +176,6 @@ def _source_row(source: dict[str, Any]) -> tuple[str, ...]:
         source["path"],
         source["kind"],
         source["built"],
-        f"{source['age_days']} days{note}",
+        f"{counted(source['age_days'], 'day')}{note}",
         str(source["networks"]),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from geodns.orders.loaded import LoadedOrder
-from geodns.policy.snapshot import OrderRecord
+if TYPE_CHECKING:
+    from geodns.orders.loaded import LoadedOrder
+    from geodns.policy.snapshot import OrderRecord
 
 MOST = 20
 """Names or lines that the log gives at once; of the others it gives the number."""

@@ -22,12 +22,16 @@ def describe(
     """The document of ``geodns status --json``: times are ISO 8601 in UTC."""
     now = time.time()
     load = reloader.load
+    settings = reloader.settings
     last = reloader.records[-1]
     last_good = {loaded.order.id for loaded in reloader.orders if loaded.last_good}
     workers = [_worker(slot, load.digest, supervisor.generation) for slot in supervisor.slots]
     return {
         "pid": os.getpid(),
         "started": _instant(_BORN),
+        "settings": None if settings.path is None else str(settings.path),
+        "order_directories": [str(path) for path in settings.orders.directories],
+        "defaults": sorted(settings.unset),
         "listen": [[each.address.host, each.address.port] for each in listeners],
         "digest": load.digest,
         "generation": supervisor.generation,
@@ -44,18 +48,29 @@ def describe(
             }
             for order in reloader.snapshot.in_force
         ],
+        "coming": [
+            {
+                "id": loaded.order.id,
+                "title": loaded.order.title,
+                "status": loaded.order.status,
+                "effective": _instant(loaded.effective.timestamp()),
+            }
+            for loaded in sorted(reloader.orders, key=lambda one: (one.effective, one.order.id))
+            if loaded.order.status in ("active", "shadow") and loaded.effective.timestamp() > now
+        ],
         "reload": _record(last),
         "reloads": reloader.reloads,
         "failures": reloader.failures,
         "faults": [fault.as_json() for fault in reloader.faults],
         "restart_needed": list(reloader.restart_needed),
+        "warnings": list(reloader.warnings),
         "sources": [
             {
                 "name": source.name,
                 "kind": source.kind,
                 "path": source.path,
                 "built": _instant(source.built),
-                "age_days": round((now - source.built) / 86400, 1),
+                "age_days": int((now - source.built) // 86400),
                 "networks": source.networks,
                 "stale": index in load.stale,
                 "old": source.kind != "geofeed" and now - source.built > WARN_DAYS * 86400,
@@ -88,6 +103,7 @@ def _record(record: Record) -> dict[str, Any]:
         "parsed": record.parsed,
         "changed": record.changed,
         "everywhere": record.everywhere,
+        "changes": str(record.changes),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -338,11 +339,31 @@ def test_status_tells_of_faults_by_its_exit_code(tmp_path: Path, upstream: Upstr
         code, out = _status(settings)
         assert code == 0
         assert server.ready["digest"] in out
+        assert f"settings {settings}" in out and f"orders from {tmp_path / 'orders'}" in out
+        assert "1 order in force" in out and "0 days" in out
+        assert "internal_errors" not in out
+        later = order("later", "later.example").replace("2022-07-11", "2099-01-01")
+        save(folder / "later.toml", later)
+        server.until("coming order", lambda found: found["coming"])
+        assert "2099-01-01T00:00:00+00:00" in _status(settings)[1]
         (folder / "bad.toml").write_text("id = 3\n")
         server.until("fault", lambda found: found["faults"])
         code, out = _status(settings)
         assert code == 1
-        assert "bad.toml" in out
+        assert "bad.toml" in out.splitlines()[-1]
+        with settings.open("a") as file:
+            file.write("[limits]\nmissses = 1\n[cache\n")
+        server.until("settings' fault", lambda found: len(found["faults"]) > 1)
+        code, out = _status(settings)
+        assert code == 1
+        assert "settings file is faulty" in out and "is not TOML" in out
+        assert out.count("is not TOML") == 1
+    log = server.log()
+    assert f"orders from {tmp_path / 'orders'} (the default" in log
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} INFO ", log)
+    assert log.endswith(" INFO stopped\n")
+    code, log = _status(settings)
+    assert code == 2
 
 
 def _status(settings: Path) -> tuple[int, str]:
