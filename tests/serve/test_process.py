@@ -366,6 +366,20 @@ def test_status_tells_of_faults_by_its_exit_code(tmp_path: Path, upstream: Upstr
     assert code == 2
 
 
+def test_a_use_of_never_block_is_logged(tmp_path: Path, upstream: Upstream) -> None:
+    settings = write_settings(
+        tmp_path, upstream.port, '[orders]\ndirectories = ["orders"]\nnever_block = ["a.example"]\n'
+    )
+    save(tmp_path / "orders" / "IT" / "a.toml", order("a", "a.example"))
+    with running(settings) as server:
+        assert [ask(server.port, "a.example") for _ in range(3)] == [NOERROR] * 3
+        assert ask(server.port, "other.example") == NOERROR
+        server.until("counter", lambda found: found["counters"].get("never_block/a.example/a") == 3)
+    told = [line for line in server.log().splitlines() if "order a would have blocked it" in line]
+    assert 1 <= len(told) <= 2
+    assert sum(int(line.split(" resolvable ")[1].split()[0]) for line in told) == 3
+
+
 def _status(settings: Path) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "-m", "geodns", "status", "-c", str(settings)],
