@@ -291,9 +291,10 @@ cdef class PeerRanges:
     cdef const uint64_t[::1] first6u, first6l, last6u, last6l
 
     def __init__(self, peers):
-        self.first4, self.last4 = peers.first4, peers.last4
-        self.first6u, self.first6l = peers.first6_upper, peers.first6_lower
-        self.last6u, self.last6l = peers.last6_upper, peers.last6_lower
+        self.first4, self.last4 = _aligned32(peers.first4), _aligned32(peers.last4)
+        self.first6u = _aligned64(peers.first6_upper)
+        self.first6l = _aligned64(peers.first6_lower)
+        self.last6u, self.last6l = _aligned64(peers.last6_upper), _aligned64(peers.last6_lower)
 
     cdef bint hold(self, int family, uint64_t upper, uint64_t lower) except -1:
         cdef Py_ssize_t at
@@ -363,7 +364,7 @@ cdef class FastPath:
     def __init__(self, slots):
         """slots: how many answers are kept at most, about."""
         self.sets = 1
-        while self.sets * WAYS < slots:
+        while self.sets * WAYS < min(slots, 1 << 28):
             self.sets *= 2
         cdef Py_ssize_t count = self.sets * WAYS
         self.kept_hash = array("I", bytes(4 * count))
