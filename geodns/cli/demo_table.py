@@ -92,6 +92,7 @@ def show(
             for order in shown
         ],
         "The orders",
+        shrink=("authority", "in", "today"),
     )
     out.line()
     if all(cell.right for cell in cells):

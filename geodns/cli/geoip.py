@@ -57,11 +57,11 @@ def info(config: Config = None, json: Json = False) -> None:
         )
         return
     columns = ("source", "kind", "type", "built", "age", "networks", "no country", "places", "path")
-    out.table(columns, [_row(facts) for facts in found])
+    out.table(columns, [_row(facts) for facts in found], shrink=("type",))
     out.line()
     out.line(
         f"subdivisions: {_yes(table.has_subdivisions)}, AS numbers: {_yes(table.has_asn)},"
-        f" place table: {table.path}"
+        f" place table: {out.short_path(str(table.path))}"
     )
     for facts in found:
         if facts["warning"]:
@@ -92,6 +92,8 @@ def _facts(source: Source, limit: int | None) -> dict[str, Any]:
 
 
 def _row(facts: dict[str, Any]) -> list[str]:
+    from geodns.console import out
+
     return [
         facts["source"],
         facts["kind"],
@@ -101,7 +103,7 @@ def _row(facts: dict[str, Any]) -> list[str]:
         f"{facts['networks']:,}",
         f"{facts['without_country']:,}",
         f"{facts['places']:,}",
-        facts["path"],
+        out.short_path(facts["path"]),
     ]
 
 

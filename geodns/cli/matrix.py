@@ -95,8 +95,9 @@ def matrix(
         return
     for fault in loaded.faults:
         out.line(f"warning: {fault}", style="yellow")
+    headings = [readable(names.to_text(one)) for one in asked]
     out.table(
-        ["from", "located in", *(readable(names.to_text(one)) for one in asked)],
+        ["from", "located in", *headings],
         [
             [
                 place,
@@ -106,6 +107,7 @@ def matrix(
             for place, address, located, cells in rows
         ],
         styles=lambda cell: "red" if cell.startswith("blocked") else None,
+        shrink=headings,
     )
     if not resolve:
         out.line()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geodns.cli.options import Config, Json
+from geodns.cli.readable import readable
 from geodns.cli.usage import Command, Group
 from geodns.errors import Fault, GeodnsError, InputFaults, OrderError
 
 if TYPE_CHECKING:
+    from geodns.orders.lint import Finding
     from geodns.orders.load import Loaded, LoadedOrder
 
 SHOWN = 20
@@ -45,34 +48,49 @@ def check(
 ) -> None:
     """Check order files: all faults and findings at once, each with file, line and field.
 
+    It is as strict as a server with these settings: a place that the databases cannot tell
+    (a subdivision, an AS number) is a fault.
+
     Exit codes: 0 nothing to do (findings of level info may be printed); 1 findings of level
     warn or hold; 2 faults: a file that cannot be loaded.
 
     Example: geodns orders check orders/IT
     """
+    from geodns.config import load_settings
     from geodns.console import out
+    from geodns.orders.lint import lint_folders
 
     results = [_load_path(path) for path in paths] if paths else [_load_settings(config)]
+    folders = paths or load_settings(config).orders.directories
+    orders = [order for loaded in results for order in loaded.orders]
+    refused = [path for loaded in results for path in loaded.refused]
+    unplaced, unchecked = _unplaced(orders, config)
     faults = [fault for loaded in results for fault in loaded.faults]
+    faults += [*_doubles(results), *unplaced]
     findings = [finding for loaded in results for finding in loaded.findings]
-    orders = sum(len(loaded.orders) for loaded in results)
+    findings += lint_folders(folders, orders, complete=not refused)
     if as_json:
         out.document(
             {
-                "orders": orders,
+                "files": len(orders) + len(refused),
+                "orders": len(orders),
                 "faults": [fault.as_json() for fault in faults],
                 "findings": [finding.as_json() for finding in findings],
-                "refused": [path for loaded in results for path in loaded.refused],
+                "refused": refused,
+                "unchecked": unchecked,
             }
         )
     else:
         rows = [("fault", _where(fault), fault.field or "", fault.message) for fault in faults]
-        rows += [(item.level, item.file, item.field or "", item.message) for item in findings]
+        rows += [(item.level, _where(item), item.field or "", item.message) for item in findings]
         if rows:
-            out.table(("level", "file", "field", "message"), rows, styles=_STYLES.get)
+            columns = ("level", "file", "field", "message")
+            out.table(columns, rows, styles=_STYLES.get, shrink=("message",))
+        if unchecked is not None:
+            out.line(f"not checked: {unchecked}", style="yellow")
         out.line(
-            f"{_count(orders, 'order')}, {_count(len(faults), 'fault')},"
-            f" {_count(len(findings), 'finding')}"
+            f"{_count(len(orders) + len(refused), 'file')}, {_count(len(orders), 'order')},"
+            f" {_count(len(faults), 'fault')}, {_count(len(findings), 'finding')}"
         )
     if faults:
         raise typer.Exit(2)
@@ -84,18 +102,21 @@ def check(
 def list_orders(config: Config = None, as_json: Json = False) -> None:
     """List the orders: what they are, where and when they have force.
 
+    Of a file that is faulty now, its last good edition is listed if a server has kept one.
+
     Exit codes: 0 done; 2 some file is faulty (those that are not are listed all the same).
 
     Example: geodns orders list --json
     """
     from geodns.console import out
 
-    loaded, now = _load_settings(config), datetime.now(UTC)
+    loaded, now = _load_last_good(config), datetime.now(UTC)
+    rows = [_row(order, now) for order in loaded.orders]
     if as_json:
         out.document([_document(order, now, names=False) for order in loaded.orders])
     else:
         columns = ("id", "force", "jurisdiction", "effective", "expires", "targets", "title")
-        out.table(columns, [_row(order, now) for order in loaded.orders])
+        out.table(columns, rows, shrink=("jurisdiction", "title"))
     if loaded.faults:
         raise OrderError(loaded.faults)
 
@@ -114,7 +135,7 @@ def show(
     """
     from geodns.console import out
 
-    loaded = _load_settings(config)
+    loaded = _load_last_good(config)
     order = next((order for order in loaded.orders if order.order.id == ident), None)
     if order is None:
         raise _unknown(ident, loaded)
@@ -122,7 +143,11 @@ def show(
     if as_json:
         out.document(document)
     else:
-        out.table(("field", "value"), list(_fields(document)))
+        if order.last_good:
+            for fault in loaded.faults:
+                if fault.file == order.path:
+                    out.line(f"warning: {fault}", style="yellow")
+        out.table(("field", "value"), list(_fields(document)), shrink=("value",))
 
 
 @app.command(cls=Command)
@@ -147,8 +172,47 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _where(fault: Fault) -> str:
-    return f"{fault.file or ''}{'' if fault.line is None else f':{fault.line}'}"
+def _where(told: Fault | Finding) -> str:
+    from geodns.console import out
+
+    return f"{out.short_path(told.file or '')}{'' if told.line is None else f':{told.line}'}"
+
+
+def _unplaced(
+    orders: Sequence[LoadedOrder], config: Path | None
+) -> tuple[Sequence[Fault], str | None]:
+    """Faults of orders whose places the databases cannot tell; or why that is not known.
+
+    The place tables are made only if an order needs more of them than countries.
+    """
+    from geodns import app as wiring
+    from geodns.config import load_settings
+    from geodns.console import out
+    from geodns.policy.scope import unplaceable
+
+    if not unplaceable(orders, has_subdivisions=False, has_asn=False):
+        return (), None
+    try:
+        with out.progress("building the place tables (once per edition)") as advance:
+            places = wiring.open_places(load_settings(config), advance)
+    except (GeodnsError, OSError) as error:
+        return (), f"whether the databases know the subdivisions and AS numbers ({error})"
+    known = {"has_subdivisions": places.has_subdivisions, "has_asn": places.has_asn}
+    return unplaceable(orders, **known), None
+
+
+def _doubles(results: Sequence[Loaded]) -> Iterator[Fault]:
+    """Ids that files of several paths claim; those of one path were told when it was loaded."""
+    if len(results) == 1:
+        return
+    first: dict[str, str] = {}
+    for order in (order for loaded in results for order in loaded.orders):
+        ident, path = order.order.id, order.path
+        other = first.setdefault(ident, path)
+        if Path(other).absolute() != Path(path).absolute():
+            yield Fault(
+                f"{ident!r} is the id of {other} already; an id is used once", path, None, "id"
+            )
 
 
 def _load_settings(config: Path | None) -> Loaded:
@@ -159,6 +223,17 @@ def _load_settings(config: Path | None) -> Loaded:
     directories = load_settings(config).orders.directories
     with out.progress("reading orders") as progress:
         return OrderLoader(directories, None).load(progress)
+
+
+def _load_last_good(config: Path | None) -> Loaded:
+    """The orders as a server with these settings has them: last good editions stand in."""
+    from geodns import app as wiring
+    from geodns.config import load_settings
+    from geodns.console import out
+
+    settings = load_settings(config)
+    with out.progress("reading orders") as progress:
+        return wiring.load_orders(settings, progress)
 
 
 def _load_path(path: Path) -> Loaded:
@@ -200,7 +275,7 @@ def _row(order: LoadedOrder, now: datetime) -> tuple[str, ...]:
     lists = (order.domains, order.exact, order.below, order.networks)
     return (
         order.order.id,
-        _force(order, now),
+        _force(order, now) + (" (last good)" if order.last_good else ""),
         _jurisdiction(order),
         order.effective.date().isoformat(),
         order.expires.date().isoformat() if order.expires else "",
@@ -236,6 +311,7 @@ def _document(order: LoadedOrder, now: datetime, *, names: bool) -> dict[str, An
         "place": order.place,
         "file": order.path,
         "edition": order.edition,
+        "last_good": order.last_good,
     }
     return document
 
@@ -246,8 +322,9 @@ def _fields(document: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _fields(value, f"{above}{key}.")
         elif isinstance(value, list | tuple):
+            shown: Callable[[str], str] = readable if above == "targets." else str
             for item in value[:SHOWN]:
-                rows.append((above + key, str(item)))
+                rows.append((above + key, shown(str(item))))
             if len(value) > SHOWN:
                 rows.append((above + key, f"and {len(value) - SHOWN} more; --json shows all"))
         elif value is not None:

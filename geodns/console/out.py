@@ -7,9 +7,12 @@ without colour, so that it can be cut with awk and compared in tests.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
 
@@ -53,11 +56,16 @@ def table(
     title: str | None = None,
     *,
     styles: Callable[[str], str | None] | None = None,
+    shrink: Sequence[str] = (),
 ) -> None:
-    """Print a table of text cells; ``styles`` gives a cell's Rich style on a terminal."""
+    """Print a table of text cells; ``styles`` gives a cell's Rich style on a terminal.
+
+    shrink: the columns of prose (titles, messages), which a narrow terminal folds between
+    words; all others (ids, numbers, dates, paths) are kept whole.
+    """
     cells = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _draw(columns, cells, title, styles)
+        _draw(columns, cells, title, styles, shrink)
     else:
         for text in plain_table(columns, cells, title):
             print(text)  # noqa: T201
@@ -91,11 +99,18 @@ def printable(text: str) -> str:
     )
 
 
+def short_path(path: str) -> str:
+    """A path as people would type it here: relative to the current folder if it lies in it."""
+    here = str(Path.cwd())
+    return path.removeprefix(here + os.sep) if here != os.sep else path
+
+
 def _draw(
     columns: Sequence[str],
     rows: Sequence[Sequence[str]],
     title: str | None,
     styles: Callable[[str], str | None] | None,
+    shrink: Sequence[str],
 ) -> None:
     from rich import box
     from rich.table import Table
@@ -109,16 +124,57 @@ def _draw(
         header_style="bold",
         padding=(0, 1, 0, 0),
     )
-    # Short columns (codes, ids, dates) stay whole where there is room for it; prose is folded.
-    widest = [max(map(width, column)) for column in zip(columns, *rows, strict=True)]
-    short = [size <= 26 for size in widest]
-    rigid = 2 + sum(size + 2 for size, whole in zip(widest, short, strict=True) if whole)
-    fits = rigid + 20 * short.count(False) <= console.width
-    for column, whole in zip(columns, short, strict=True):
-        drawn.add_column(Text(column), overflow="fold", no_wrap=whole and fits)
+    widths = _widths(columns, rows, shrink, console.width)
+    if sum(widths) + 2 * len(columns) > console.width:
+        _draw_records(columns, rows, title, styles)
+        return
+    for column, wide in zip(columns, widths, strict=True):
+        whole = column not in shrink
+        drawn.add_column(Text(column), no_wrap=whole, min_width=wide, max_width=wide)
     for row in rows:
         drawn.add_row(*(Text(cell, style=(styles and styles(cell)) or "") for cell in row))
     console.print(drawn)
+
+
+def _draw_records(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str | None,
+    styles: Callable[[str], str | None] | None,
+) -> None:
+    """Rows one below the other, a line a cell, where a terminal is too narrow for the table."""
+    if title:
+        line(title, style="italic")
+    wide = max(map(width, columns))
+    for row in rows:
+        for column, cell in zip(columns, row, strict=True):
+            style = styles(cell) if styles is not None else None
+            room = max(20, _console().width - wide - 2)
+            head = column + " " * (wide - width(column))
+            for text in wrap(cell, room, break_long_words=False, break_on_hyphens=False):
+                line(f"{head}  {text}", style=style)
+                head = " " * wide
+        line()
+
+
+def _widths(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], shrink: Sequence[str], room: int
+) -> list[int]:
+    """How wide each column is drawn: those of prose share what the others leave."""
+    widest = [max(map(width, column)) for column in zip(columns, *rows, strict=True)]
+    # A word is not broken, so no column of prose is narrower than its longest word.
+    words = [
+        max((width(word) for cell in cells for word in cell.split()), default=0)
+        for cells in zip(columns, *rows, strict=True)
+    ]
+    left = room - 2 * len(columns)
+    left -= sum(size for size, name in zip(widest, columns, strict=True) if name not in shrink)
+    prose = [at for at, name in enumerate(columns) if name in shrink]
+    for number, at in enumerate(sorted(prose, key=lambda at: widest[at])):
+        share = max(left // (len(prose) - number), words[at])
+        widest[at] = min(widest[at], share)
+        left -= widest[at]
+    return widest
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from geodns.model.name import ancestors, to_text
-from geodns.model.place import expand, kind
+from geodns.model.name import NameFault, ancestors, parse, to_text
+from geodns.model.place import PlaceFault, expand, kind, parse_place
+from geodns.model.tomllines import find_line, read_lines
 from geodns.orders.loaded import LoadedOrder
 from geodns.orders.read import Repeat
 
@@ -19,6 +22,8 @@ EXAMPLES = 3
 # Prefix lengths below which a target network is so big that it is rarely meant.
 _WIDE = {4: 16, 6: 32}
 
+_NO_LISTS: Mapping[str, bytes] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -26,6 +31,7 @@ class Finding:
 
     level: info (good to know), warn (probably a mistake), hold (a person must confirm).
     order: the order's id. field: dotted path, or None for the whole. file: where it stands.
+    line: 1-based, or None where it is not known.
     """
 
     level: Level
@@ -33,6 +39,7 @@ class Finding:
     field: str | None
     message: str
     file: str
+    line: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """The finding as a JSON-ready mapping."""
@@ -42,14 +49,29 @@ class Finding:
             "field": self.field,
             "message": self.message,
             "file": self.file,
+            "line": self.line,
         }
 
 
-def lint(loaded: LoadedOrder, repeats: Sequence[Repeat] = ()) -> tuple[Finding, ...]:
-    """Return the findings of one order. repeats: names that its lists hold more than once."""
-    found = [*_names(loaded), *_repeats(repeats), *_places(loaded), *_record(loaded)]
+def lint(
+    loaded: LoadedOrder,
+    repeats: Sequence[Repeat] = (),
+    data: bytes = b"",
+    lists: Mapping[str, bytes] = _NO_LISTS,
+) -> tuple[Finding, ...]:
+    """Return the findings of one order.
+
+    repeats: names that its lists hold more than once. data: the order file's bytes; lists:
+    those of its list files; a name in question is looked for there, to tell its line.
+    """
     ident, path = loaded.order.id, loaded.path
-    return tuple(Finding(level, ident, field, text, path) for level, field, text in found)
+    found = [*_names(loaded), *_repeats(repeats), *_places(loaded), *_record(loaded)]
+    findings = [
+        Finding("warn", ident, f"targets.{field}", told, *where_is(path, field, name, data, lists))
+        for field, name, told in _single(loaded)
+    ]
+    findings += [Finding(level, ident, field, text, path) for level, field, text in found]
+    return tuple(findings)
 
 
 def lint_all(orders: Sequence[LoadedOrder]) -> tuple[Finding, ...]:
@@ -78,13 +100,84 @@ def _quote(names: Sequence[bytes]) -> str:
     return shown + (f" and {more} more" if more > 0 else "")
 
 
-def _names(loaded: LoadedOrder) -> _Found:
-    lists = (("domains", loaded.domains), ("exact", loaded.exact), ("below", loaded.below))
-    for field, names in lists:
+def _targets(loaded: LoadedOrder) -> tuple[tuple[str, Sequence[bytes]], ...]:
+    return (("domains", loaded.domains), ("exact", loaded.exact), ("below", loaded.below))
+
+
+def _single(loaded: LoadedOrder) -> Iterator[tuple[str, bytes, str]]:
+    for field, names in _targets(loaded):
         single = [name for name in names if name[name[0] + 1] == 0]
         if single:
-            told = f"single label, a whole top-level domain: {_quote(single)}"
-            yield "warn", f"targets.{field}", told
+            yield field, single[0], f"single label, a whole top-level domain: {_quote(single)}"
+
+
+def where_is(
+    path: str, field: str, name: bytes, data: bytes, lists: Mapping[str, bytes]
+) -> tuple[str, int | None]:
+    """The file and line that hold a target: of the order file, else of one of its lists."""
+    try:
+        text = data.decode("utf-8-sig")
+        entries = tomllib.loads(text).get("targets", {}).get(field, [])
+    except ValueError:
+        return path, None
+    for index, entry in enumerate(entries):
+        if _same(entry, name):
+            return path, find_line(read_lines(text), ("targets", field, index))
+    for file, content in lists.items():
+        for number, row in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
+            if _same(row.partition("#")[0], name):
+                return str(PurePosixPath(path).parent / file), number
+    return path, None
+
+
+def _same(text: object, name: bytes) -> bool:
+    try:
+        return isinstance(text, str) and parse(text) == name
+    except NameFault:
+        return False
+
+
+def lint_folders(
+    paths: Sequence[Path], orders: Sequence[LoadedOrder], *, complete: bool
+) -> Iterator[Finding]:
+    """Find files in places' folders that nothing reads.
+
+    paths: directories of orders, places' folders or files. complete: whether all order files
+    could be read, so that a list that none of them names is surely read by none.
+    """
+    used = {
+        (Path(loaded.path).parent / name).absolute()
+        for loaded in orders
+        for name in loaded.order.targets.files
+    }
+    for folder in dict.fromkeys(folder for path in paths for folder in _place_folders(path)):
+        for file in sorted(folder.iterdir()):
+            name = file.name
+            if name.endswith((".toml", ".md")) or name.startswith((".", "#", "~$")):
+                continue
+            if name.endswith(("~", ".swp", ".tmp")) or not file.is_file():
+                continue
+            if file.absolute() in used or (name.lower().endswith(".txt") and not complete):
+                continue
+            told = "is not read: no order names it as a list, and an order's name ends in .toml"
+            yield Finding("warn", file.stem, None, told, str(file))
+
+
+def _place_folders(path: Path) -> Iterator[Path]:
+    """The places' folders at a path: itself, or those in it."""
+    if not path.is_dir():
+        return
+    for folder in (path, *sorted(path.iterdir())):
+        try:
+            if folder.is_dir():
+                parse_place(folder.absolute().name)
+                yield folder
+        except PlaceFault:
+            continue
+
+
+def _names(loaded: LoadedOrder) -> _Found:
+    lists = _targets(loaded)
     if loaded.exempt:
         exempt = set(loaded.exempt)
         for field, names in lists:

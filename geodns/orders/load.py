@@ -181,7 +181,7 @@ class OrderLoader:
 
     def _good(self, entry: _Entry, reading: Reading, order: LoadedOrder, data: bytes) -> None:
         entry.good = order
-        entry.findings = lint(order, reading.repeats)
+        entry.findings = lint(order, reading.repeats, data, reading.lists)
         if self._last_good is not None:
             entry.kept = Kept(order.path, order.place, data, reading.lists)
 

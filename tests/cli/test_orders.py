@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from geodns.app import LAST_GOOD
 from geodns.cli.main import call
+from geodns.orders.load import OrderLoader
 from tests.orders.sample import good, write
 
 
@@ -32,7 +34,7 @@ def parsed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, An
 def test_check_of_careful_orders(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(root, "IT", "a")
     code, out, err = run(capsys, "check")
-    assert (code, out, err) == (0, "1 order, 0 faults, 0 findings\n", "")
+    assert (code, out, err) == (0, "1 file, 1 order, 0 faults, 0 findings\n", "")
 
 
 def test_check_tells_all_faults_at_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,9 +46,9 @@ def test_check_tells_all_faults_at_once(root: Path, capsys: pytest.CaptureFixtur
     lines = out.splitlines()
     assert lines[0].split() == ["level", "file", "field", "message"]
     assert sum(line.startswith("fault") for line in lines) == 3
-    assert f"{root}/IT/a.toml:12" in out
+    assert " mine/IT/a.toml:12 " in out
     assert "dates.effective" in out
-    assert lines[-1] == "1 order, 3 faults, 0 findings"
+    assert lines[-1] == "3 files, 1 order, 3 faults, 0 findings"
     code, document = parsed(capsys, "check")
     assert code == 2
     assert document["refused"] == [f"{root}/FR/c.toml", f"{root}/IT/a.toml"]
@@ -75,6 +77,74 @@ def test_check_of_paths(
     write(root, "FR", "c")
     code, document = parsed(capsys, "check", path)
     assert (code, document["orders"]) == (0, count)
+
+
+def test_check_of_one_faulty_file_counts_it(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(root, "IT", "a", "id = ")
+    code, out, _ = run(capsys, "check", "mine/IT/a.toml")
+    assert (code, out.splitlines()[-1]) == (2, "1 file, 0 orders, 1 fault, 0 findings")
+
+
+def test_check_is_as_strict_as_the_server(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = good("a").replace("sources", 'jurisdiction = ["IT-25"]\nsources')
+    write(root, "IT", "a", text)
+    (root.parent / "feed.csv").write_text("127.39.0.0/16,IT,,,\n")
+    settings = '[server]\nstate = "s"\n[geoip]\ndatabases = []\ngeofeeds = ["feed.csv"]\n'
+    (root.parent / "geodns.toml").write_text(f'{settings}[orders]\ndirectories = ["mine"]\n')
+    for paths in ((), ("mine/IT/a.toml",)):
+        code, out, _ = run(capsys, "check", *paths)
+        assert code == 2
+        assert "'IT-25' needs a source that knows subdivisions" in out
+    (root.parent / "feed.csv").write_text("127.39.0.0/16,IT,IT-25,,\n")
+    assert run(capsys, "check")[0] == 0
+    (root.parent / "feed.csv").unlink()
+    code, out, _ = run(capsys, "check")
+    assert code == 0
+    assert "not checked: whether the databases know" in out
+    assert parsed(capsys, "check")[1]["unchecked"]
+
+
+def test_check_tells_lines_of_single_labels_and_files_that_nothing_reads(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(root, "IT", "a", good("a", "com"))
+    write(root, "IT", "b", good("b").replace('domains = ["example.org"]', 'files = ["b.txt"]'))
+    (root / "IT" / "b.txt").write_text("x.org\nnet # all of it\n")
+    (root / "IT" / "c.TOML").write_text(good("c"))
+    (root / "IT" / "README.md").write_text("words")
+    code, document = parsed(capsys, "check")
+    assert code == 1
+    found = [(Path(item["file"]).name, item["line"]) for item in document["findings"]]
+    assert found == [("a.toml", 16), ("b.txt", 2), ("c.TOML", None)]
+
+
+def test_check_of_two_paths_with_one_id_names_both(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write(root, place, "a") for place in ("IT", "FR")]
+    code, out, _ = run(capsys, "check", *map(str, paths))
+    assert code == 2
+    assert "mine/FR/a.toml" in out
+    assert f"'a' is the id of {paths[0]} already" in out
+
+
+def test_last_good_editions_are_listed_and_marked(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = '[server]\nstate = "s"\n[orders]\ndirectories = ["mine"]\n'
+    (root.parent / "geodns.toml").write_text(settings)
+    write(root, "IT", "a", good("a", "b\u00fccher.example"))
+    OrderLoader([root], root.parent / "s" / LAST_GOOD).load()
+    write(root, "IT", "a", "id = ")
+    code, out, err = run(capsys, "list")
+    assert code == 2
+    assert "in force (last good)" in out
+    assert "is no TOML" in err
+    code, out, _ = run(capsys, "show", "a")
+    assert code == 0
+    assert "xn--bcher-kva.example (b\u00fccher.example)" in out
+    assert "warning: " in out
+    assert parsed(capsys, "show", "a")[1]["last_good"] is True
 
 
 def test_check_of_nothing_is_bad_usage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

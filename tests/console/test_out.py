@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,32 @@ def test_on_a_terminal_tables_are_drawn_whole(
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert plain != shown
     assert max(map(len, plain.splitlines())) <= 40
+
+
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> list[str]:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [("it-milano-2022-cloudflare", "2022-07-11", "a title of several words")]
+    out.table(("id", "date", "title"), rows, shrink=("title",))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    return [line.strip() for line in plain.splitlines() if line.strip()]
+
+
+def test_only_prose_is_folded_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert drawn(monkeypatch, capsys, 80)[-1].endswith("a title of several words")
+    folded = drawn(monkeypatch, capsys, 58)
+    assert folded[2].startswith("it-milano-2022-cloudflare  2022-07-11  a title")
+    assert " ".join(folded[3:]) in folded[2] + " of several words"
+    records = drawn(monkeypatch, capsys, 40)
+    assert records[0].split() == ["id", "it-milano-2022-cloudflare"]
+    assert records[2] == "title  a title of several words"
+
+
+def test_paths_are_told_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert out.short_path(f"{tmp_path}/orders/a.toml") == "orders/a.toml"
+    assert out.short_path("/elsewhere/a.toml") == "/elsewhere/a.toml"
