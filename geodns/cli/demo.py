@@ -74,7 +74,7 @@ def demo(
     if as_json:
         out.document(document(cells, asked))
     else:
-        show(cells, orders, list(clients), asked)
+        show(cells, orders, list(clients), asked, (ALIAS, zone[ALIAS]) if ALIAS in zone else None)
     if wrong:
         raise DemoError("\n".join(complaint(cell) for cell in wrong))
 

@@ -63,9 +63,16 @@ def announce(orders: Sequence[PlainOrder], networks: int, workers: int) -> None:
 
 
 def show(
-    cells: Sequence[Cell], orders: Sequence[PlainOrder], countries: Sequence[str], asked: int
+    cells: Sequence[Cell],
+    orders: Sequence[PlainOrder],
+    countries: Sequence[str],
+    asked: int,
+    alias: tuple[str, str] | None = None,
 ) -> None:
-    """Print the table of replies, the orders, and a closing sentence if all is right."""
+    """Print the table of replies, the orders, and a closing sentence if all is right.
+
+    alias: a name asked for that no order names, and the name that it is an alias of.
+    """
     shown = [order for order in orders if any(order.targets(cell.name) for cell in cells)]
     numbers = {order.id: str(at) for at, order in enumerate(shown, 1)}
     rows: dict[str, dict[str, str]] = {}
@@ -77,6 +84,8 @@ def show(
         f"What clients there get: {PASSED} the upstream's answer, {BLOCKED} a block by that order",
         styles=_style,
     )
+    if alias is not None:
+        out.line(f"{alias[0]}: named by no order, blocked as an alias (CNAME) of {alias[1]}")
     out.line()
     now = datetime.now(UTC)
     out.table(
@@ -106,6 +115,9 @@ def show(
         out.line(f"Try next:  {program} explain kickasstorrents.to --from IT")
         out.line(f"           {program} matrix kickasstorrents.to limetorrents.pro")
         out.line(f"           {program} orders list")
+        if alias is not None:
+            out.line("With an [upstream] in ./geodns.toml, what is blocked through its alias:")
+            out.line(f"           {program} explain NAME --from IT --resolve")
 
 
 def _program() -> str:

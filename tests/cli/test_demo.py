@@ -8,7 +8,7 @@ import pytest
 from geodns import shipped
 from geodns.cli.ask import ExtendedError, Reply
 from geodns.cli.demo_oracle import PlainOrder, read_orders
-from geodns.cli.demo_table import Cell, complaint
+from geodns.cli.demo_table import Cell, complaint, show
 from geodns.cli.main import call
 
 ANSWER = Reply("NOERROR", ("x",), ("198.51.100.1",), (), 16, "UDP", 0.001)
@@ -40,6 +40,16 @@ def test_a_cell_is_right_only_if_all_of_the_reply_is(milan: PlainOrder) -> None:
     ):
         assert not wrong.right
         assert wrong.name in complaint(wrong)
+
+
+def test_the_demo_says_why_an_alias_is_blocked(
+    milan: PlainOrder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = Cell("mirror.example.net", "FR", None, "198.51.100.1", ANSWER)
+    show([free], [milan], ["FR"], 1, ("mirror.example.net", "kickasstorrents.to"))
+    shown = capsys.readouterr().out
+    assert "blocked as an alias (CNAME) of kickasstorrents.to" in shown
+    assert "explain NAME --from IT --resolve" in shown
 
 
 @pytest.mark.process
