@@ -28,7 +28,7 @@ from geodns.locate.segments import Segments
 from geodns.locate.store import clean, write_table
 from geodns.locate.table import ASN4, ASN6, FORMAT, PLACES4, PLACES6, PlaceTable, Source
 
-RULES = 2
+RULES = 3
 """Raised whenever the same files give another table, so that kept tables are made anew."""
 
 Progress = Callable[[int, int], None]
@@ -149,7 +149,7 @@ def _lock(directory: Path) -> Iterator[None]:
 def _build_base(files: Sequence[File], path: Path, edition: str, progress: Progress | None) -> None:
     # Only those who build need maxminddb.
     from geodns.locate.geoip import read_database
-    from geodns.locate.merge import merge_asn, merge_places
+    from geodns.locate.merge import blank_special, merge_asn, merge_places
 
     report = progress or (lambda done, total: None)
     read = []
@@ -171,6 +171,8 @@ def _build_base(files: Sequence[File], path: Path, edition: str, progress: Progr
     asn = {version: merge_asn(read, version) for version in (4, 6)}
     locations = Locations()
     places = {version: merge_places(read, version, locations, merging) for version in (4, 6)}
+    if any(found.has_countries for found in read):
+        places = {at: blank_special(table, locations) for at, table in places.items()}
     sources = [
         Source(
             name=found.path.name,

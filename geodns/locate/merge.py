@@ -2,7 +2,7 @@
 
 Each field of a location comes from the first source that has it: geofeeds in the order
 given, then databases in the order given. A subdivision of another country than the one
-chosen is not taken.
+chosen is not taken. Of special-use networks databases are not believed: geofeeds alone are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from geodns.locate.geofeed import Geofeed, Row, flatten
 from geodns.locate.segments import Segments, sweep
+from geodns.locate.special import networks
 from geodns.locate.table import NOWHERE
 from geodns.model.place import Location
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _TOP = {4: 0xFFFFFFFF, 6: (1 << 128) - 1}
 _STEP = 0x3FFF
+SPECIAL = Location(None, why="special-use network")
 
 
 Parts = tuple[tuple[str, tuple[str, ...]], ...]
@@ -165,6 +167,24 @@ def splice(base: Segments, feed: Geofeed, source: int, locations: Locations) -> 
         else:
             own = Location(row.country, row.subdivisions, source, row.why)
             made.append(first, locations.number(own, _own(own)), row.length)
+        address = last + 1
+    if address <= _TOP[base.version]:
+        _copy(base, made, address, _TOP[base.version] + 1)
+    return made
+
+
+def blank_special(base: Segments, locations: Locations) -> Segments:
+    """The same table, but special-use networks (RFC 6890) are in no country.
+
+    For what databases say: who uses such a network is the operator's to know.
+    """
+    number = locations.number(SPECIAL, ())
+    made = Segments(base.version)
+    address = 0
+    for first, last, length in networks(base.version):
+        if address < first:
+            _copy(base, made, address, first)
+        made.append(first, number, length)
         address = last + 1
     if address <= _TOP[base.version]:
         _copy(base, made, address, _TOP[base.version] + 1)

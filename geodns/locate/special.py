@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import cache
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from operator import itemgetter
 
 _NETWORKS = """
 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
@@ -20,18 +21,30 @@ _NETWORKS = """
 
 
 @cache
-def _ranges(version: int) -> tuple[list[int], list[int]]:
-    networks = sorted(
-        network for network in map(ip_network, _NETWORKS.split()) if network.version == version
-    )
-    return (
-        [int(network.network_address) for network in networks],
-        [int(network.broadcast_address) for network in networks],
+def networks(version: int) -> tuple[tuple[int, int, int], ...]:
+    """The special-use networks of an IP version as (first, last, prefix length), ascending.
+
+    None lies inside another.
+    """
+    found: list[tuple[int, int, int]] = []
+    for network in _listed(version):
+        first, last = int(network.network_address), int(network.broadcast_address)
+        if not found or first > found[-1][1]:
+            found.append((first, last, network.prefixlen))
+    return tuple(found)
+
+
+def _listed(version: int) -> list[IPv4Network | IPv6Network]:
+    """The larger of two that begin together comes first."""
+    listed = [ip_network(text) for text in _NETWORKS.split()]
+    return sorted(
+        (network for network in listed if network.version == version),
+        key=lambda network: (int(network.network_address), network.prefixlen),
     )
 
 
 def is_special(version: int, address: int) -> bool:
     """Whether an address (an integer) lies in a special-use network."""
-    first, last = _ranges(version)
-    at = bisect_right(first, address) - 1
-    return at >= 0 and address <= last[at]
+    known = networks(version)
+    at = bisect_right(known, address, key=itemgetter(0)) - 1
+    return at >= 0 and address <= known[at][1]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from geodns import shipped
 from geodns.errors import DatabaseError, InputFaults
 from geodns.locate.build import build_places
 from geodns.locate.store import KEEP
@@ -80,9 +81,39 @@ def test_a_geofeed_wins(tmp_path: Path) -> None:
     assert find(table, "5.6.1.1") == Location("CA", (), 1)  # no subdivision of another country
     assert find(table, "5.2.0.1") == Location(None, (), 1, "record without a country")
     assert find(table, "127.39.0.1") == Location("IT", (), 1)
-    assert find(table, "127.40.0.1").why == "no record"
+    assert find(table, "127.40.0.1").why == "special-use network"
     assert table.sources[1].kind == "geofeed"
     assert table.find(4, int(ip_address("127.39.0.1")))[3] == 16
+
+
+def test_databases_are_not_believed_of_special_networks(tmp_path: Path) -> None:
+    rows = [("0.0.0.0/0", {"country_code": "AU"}), ("2000::/3", {"country_code": "JP"})]
+    path = make.write_mmdb(tmp_path / "all.mmdb", [*rows, ("fc00::/6", {"country_code": "FR"})])
+    # Alone, merged with another, and under a geofeed, which has the last word.
+    feed = "10.1.0.0/16,IT\nfd00:1::/32,MT\n"
+    for table in (
+        build(tmp_path, [path]),
+        build(tmp_path, [path, CITY]),
+        build(tmp_path, [CITY, path], feed),
+    ):
+        inside = (
+            "0.1.2.3 10.0.0.0 10.255.255.255 100.64.0.1 100.127.255.255 127.0.0.1 169.254.1.1 "
+            "172.16.0.0 172.31.255.255 192.0.2.1 192.168.0.1 198.19.0.1 224.0.0.1 "
+            "255.255.255.255 ::1 2001:db8::1 fc00:: fdff::1 fe80::1 ff02::1"
+        )
+        for text in inside.split():
+            assert find(table, text) == Location(None, (), -1, "special-use network"), text
+        outside = (
+            "1.0.0.0 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 "
+            "172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 223.255.255.255"
+        )
+        for text in outside.split():
+            assert find(table, text).country == "AU", text
+        assert find(table, "2001:db7:ffff::").country == "JP"
+        assert find(table, "2001:db9::").country == "JP"
+    assert find(table, "10.1.2.3") == Location("IT", (), 2)
+    assert find(table, "fd00:1::1") == Location("MT", (), 2)
+    assert table.find(4, int(ip_address("192.168.7.7")))[1:] == (0xC0A80000, 0xC0A8FFFF, 16)
 
 
 def test_a_geofeed_brings_back_the_subdivision_behind_another_country(tmp_path: Path) -> None:
@@ -100,6 +131,14 @@ def test_the_first_geofeed_wins_over_the_second(tmp_path: Path) -> None:
     assert find(table, "10.1.0.1") == Location("IT", (), 0)
     assert find(table, "11.0.0.1") == Location("US", ("US-CA",), 1)
     assert table.has_subdivisions
+
+
+def test_the_shipped_database_puts_no_private_network_in_a_country(tmp_path: Path) -> None:
+    table = build(tmp_path, list(shipped.data().glob("*.mmdb")))
+    private = "10.1.1.1 172.16.0.1 192.168.1.1 100.64.0.1 127.0.0.1 2001:db8::1 fd00::1"
+    for text in private.split():
+        assert find(table, text).why == "special-use network", text
+    assert find(table, "193.0.6.139").country == "NL"
 
 
 def test_a_geofeed_over_the_whole_space(tmp_path: Path) -> None:

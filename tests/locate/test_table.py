@@ -63,7 +63,7 @@ def test_representatives(tmp_path: Path) -> None:
 
 def test_special_networks() -> None:
     special = "10.1.2.3 127.0.0.1 100.64.0.1 203.0.113.9 255.255.255.255 ::1 2002::1 2001::1"
-    for text in f"{special} fd00::1 fe80::1 ff02::1 2001:db8::1".split():
+    for text in f"{special} fd00::1 fe80::1 ff02::1 2001:db8::1 64:ff9c::1".split():
         address = ip_address(text)
         assert is_special(address.version, int(address)), text
     for text in ("9.9.9.9", "11.0.0.1", "100.128.0.1", "2620:fe::fe", "2a01::1"):
