@@ -85,7 +85,7 @@ def show(
         styles=_style,
     )
     if alias is not None:
-        out.line(f"{alias[0]}: named by no order, blocked as an alias (CNAME) of {alias[1]}")
+        out.line(f"{alias[0]}: in no order; blocked as an alias of {alias[1]}")
     out.line()
     now = datetime.now(UTC)
     out.table(
