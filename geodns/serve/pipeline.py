@@ -111,6 +111,10 @@ class Pipeline:
         if in_force is self._in_force and (runs := in_force.flat_runs()) is not None:
             self.fast.take_runs(runs)
 
+    def serves(self, peer: bytes) -> bool:
+        """Whether a peer (packed address) is admitted."""
+        return peer in self._clients
+
     def answer(
         self, packet: bytes, peer: bytes, *, stream: bool
     ) -> bytes | Awaitable[bytes | None] | None:

@@ -225,12 +225,15 @@ class StreamConnection(asyncio.Protocol):
             return
         self._taking = True
         ready: list[bytes] = []
+        made = at = 0
         buffer = self._buffer
-        at = 0
+        # A stranger gets its reply, and no place among the connections.
+        served = self._listener.answers.serves(self.peer)
         while self._clogged is None and self._outstanding < self._listener.limits.pipeline:
             if len(buffer) - at < 2:
                 break
-            if len(ready) == BATCH:
+            # The transport says that it is clogged only once it has been given the replies.
+            if len(ready) == BATCH or made >= WRITE_HIGH:
                 self._loop.call_soon(self._take)
                 break
             size = buffer[at] << 8 | buffer[at + 1]
@@ -243,7 +246,10 @@ class StreamConnection(asyncio.Protocol):
                 break
             packet = bytes(buffer[at + 2 : at + 2 + size])
             at += 2 + size
-            self._answer(packet, ready)
+            made += self._answer(packet, ready)
+            if not served:
+                self._ended = True
+                at = len(buffer)
         if at:
             del buffer[:at]
             self.since = self._loop.time()
@@ -252,19 +258,22 @@ class StreamConnection(asyncio.Protocol):
         self._taking = False
         self._steer()
 
-    def _answer(self, packet: bytes, ready: list[bytes]) -> None:
+    def _answer(self, packet: bytes, ready: list[bytes]) -> int:
+        """Answer one message; returns the octets that this added to ``ready``."""
         try:
             reply = self._listener.answers.answer(packet, self.peer, stream=True)
         except Exception as error:
             self._internal(error)
-            return
+            return 0
         if isinstance(reply, bytes):
             ready.append(len(reply).to_bytes(2, "big") + reply)
-        elif reply is not None:
+            return len(reply) + 2
+        if reply is not None:
             self._outstanding += 1
             task = self._loop.create_task(self._later(reply))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        return 0
 
     async def _later(self, awaited: Awaitable[Reply]) -> None:
         reply: Reply = None

@@ -27,6 +27,9 @@ class Answers(Protocol):
     def answer(self, packet: bytes, peer: bytes, *, stream: bool) -> Reply | Awaitable[Reply]:
         """Take one query, give its reply, None for none, or an awaitable of either."""
 
+    def serves(self, peer: bytes) -> bool:
+        """Whether a peer (packed address) is one of those whose queries are resolved."""
+
 
 DRAIN = 64
 """Packets read at most before other work gets its turn."""

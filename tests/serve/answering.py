@@ -13,6 +13,10 @@ class Answering:
         self.seen: list[tuple[bytes, bytes, bool]] = []
         self.waiting: dict[bytes, asyncio.Future[bytes | None]] = {}
         self.reply_size = 0
+        self.strangers: set[bytes] = set()
+
+    def serves(self, peer: bytes) -> bool:
+        return peer not in self.strangers
 
     def answer(
         self, packet: bytes, peer: bytes, *, stream: bool

@@ -8,7 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from geodns.serve.stream import LARGEST_QUERY, StreamLimits, StreamListener
+from geodns.serve.stream import (
+    LARGEST_QUERY,
+    WRITE_HIGH,
+    StreamConnection,
+    StreamLimits,
+    StreamListener,
+)
 from tests.serve.answering import Answering, until
 
 
@@ -174,6 +180,65 @@ async def test_who_does_not_read_is_not_read_and_then_cut() -> None:
         # 100,000 replies were asked for; what nobody reads is not made.
         assert len(server.answering.seen) < 3000
         assert server.counters["tcp/open"] == 0
+
+
+async def test_a_batch_ends_when_its_replies_are_many_octets() -> None:
+    async with serving() as server:
+        server.answering.reply_size = 60000
+        given: list[int] = []
+        connection = StreamConnection(server.listener)
+        transport = Clogged(connection, given)
+        connection.connection_made(transport)
+        # All in one read; the transport takes nothing of what it is given.
+        connection.data_received(framed(b"now") * 64)
+        await asyncio.sleep(0.05)
+        assert len(given) == 1 and WRITE_HIGH <= given[0] < WRITE_HIGH + 65536
+        assert len(server.answering.seen) == 3
+        connection.connection_lost(None)
+
+
+class Clogged(asyncio.Transport):
+    def __init__(self, protocol: StreamConnection, given: list[int]) -> None:
+        super().__init__({"peername": ("127.9.9.9", 1)})
+        self.protocol = protocol
+        self.given = given
+
+    def write(self, data: object) -> None:
+        assert isinstance(data, bytes)
+        self.given.append(len(data))
+        if sum(self.given) > WRITE_HIGH:
+            self.protocol.pause_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == WRITE_HIGH
+
+    def get_write_buffer_size(self) -> int:
+        return sum(self.given)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+
+async def test_a_stranger_gets_one_reply_and_holds_no_connection() -> None:
+    async with serving() as server:
+        server.answering.strangers.add(socket.inet_aton("127.9.9.9"))
+        connection = await server.connect()
+        connection.send(b"now1", b"now2")
+        assert await connection.reply() == b"re:now1"
+        assert await connection.closed()
+        assert len(server.answering.seen) == 1
+        assert server.counters["tcp/open"] == 0
+        friend = await server.connect("127.8.8.8")
+        friend.send(b"now1", b"now2")
+        assert await friend.reply() == b"re:now1"
+        assert await friend.reply() == b"re:now2"
+        assert server.counters["tcp/open"] == 1
 
 
 async def test_a_client_has_a_share_and_its_oldest_idle_connection_makes_room() -> None:
