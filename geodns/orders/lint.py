@@ -114,7 +114,7 @@ def _single(loaded: LoadedOrder) -> Iterator[tuple[str, bytes, str]]:
 def where_is(
     path: str, field: str, name: bytes, data: bytes, lists: Mapping[str, bytes]
 ) -> tuple[str, int | None]:
-    """The file and line that hold a target: of the order file, else of one of its lists."""
+    """The file and line of a single label: in the order file, else in one of its lists."""
     try:
         text = data.decode("utf-8-sig")
         entries = tomllib.loads(text).get("targets", {}).get(field, [])
@@ -125,7 +125,9 @@ def where_is(
             return path, find_line(read_lines(text), ("targets", field, index))
     for file, content in lists.items():
         for number, row in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
-            if _same(row.partition("#")[0], name):
+            entry = row.partition("#")[0].strip()
+            # Lists are long and a single label is rare: most rows are told by their dots.
+            if "." not in entry[:-1] and _same(entry, name):
                 return str(PurePosixPath(path).parent / file), number
     return path, None
 
