@@ -343,6 +343,7 @@ cdef class FastPath:
     # Kept answers
     cdef object _data_map
     cdef uint32_t sets, generation
+    cdef bint keeps
     cdef uint32_t[::1] kept_hash, kept_generation
     cdef double[::1] kept_stored, kept_expires
     cdef uint16_t[::1] kept_key, kept_packet, kept_ttl
@@ -362,9 +363,10 @@ cdef class FastPath:
     cdef uint64_t queries, blocked, allowed, unlocated, dropped
 
     def __init__(self, slots):
-        """slots: how many answers are kept at most, about."""
+        """slots: how many answers are kept at most."""
         self.sets = 1
-        while self.sets * WAYS < min(slots, 1 << 28):
+        self.keeps = slots >= WAYS
+        while self.sets * 2 * WAYS <= min(slots, 1 << 28):
             self.sets *= 2
         cdef Py_ssize_t count = self.sets * WAYS
         self.kept_hash = array("I", bytes(4 * count))
@@ -492,7 +494,8 @@ cdef class FastPath:
         cdef Py_ssize_t slot, chosen = -1, count, at
         cdef uint32_t hashed
         # What tables.fits says.
-        if size < 6 or size + packet.shape[0] > KEPT_OCTETS or packet.shape[0] < 11 + size \
+        if not self.keeps or size < 6 or size + packet.shape[0] > KEPT_OCTETS \
+                or packet.shape[0] < 11 + size \
                 or len(kept.ttl_offsets) > KEPT_TTLS:
             return False
         for at in kept.ttl_offsets:

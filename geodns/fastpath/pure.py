@@ -15,6 +15,7 @@ from geodns.fastpath.tables import (
     HAND_UP,
     NO_ORDER,
     UNSET,
+    WAYS,
     Kept,
     Load,
     Peers,
@@ -86,7 +87,7 @@ class FastPath:
 
     def keep(self, key: bytes, kept: Kept) -> bool:
         """Keep an answer under its cache key (name, type, class, DO and CD); whether it fits."""
-        if not fits(key, kept):
+        if self._slots < WAYS or not fits(key, kept):
             return False
         if key not in self._kept and len(self._kept) >= self._slots:
             del self._kept[next(iter(self._kept))]

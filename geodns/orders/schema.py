@@ -28,6 +28,7 @@ from geodns.model.ruling import Action
 SLUG = "^[a-z0-9]+(?:-[a-z0-9]+)*$"
 MAX_ID = 100
 MAX_TTL = 86400
+MAX_TEXT = 2000
 FIRST_YEAR, LAST_YEAR = 1900, 9998
 """Years of a date: those that can be told in every time zone."""
 
@@ -37,6 +38,8 @@ AuthorityKind = Literal["court", "regulator", "police", "self-regulation", "oper
 
 def _one_line(value: str) -> str:
     value = value.strip()
+    if len(value) > MAX_TEXT:
+        raise ValueError(f"is {len(value)} characters long; {MAX_TEXT} are the most")
     if not value:
         raise ValueError("is empty; leave the key out if there is nothing to say")
     if any(ord(ch) < 0x20 or 0x7F <= ord(ch) <= 0x9F for ch in value):

@@ -37,6 +37,9 @@ EDE_BLOCKED, EDE_CENSORED = 15, 16
 FILTER_BITS = 16
 """Filter bits for each name: most names that no order names are told by one look at it."""
 
+MOST_TEXT = 600
+"""Octets of EXTRA-TEXT that are taken from an order: more would not fit in a reply over UDP."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -168,10 +171,10 @@ def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
     if loaded.except_:
         jurisdiction += " except " + ", ".join(loaded.except_)
     reference = order.authority.reference or ""
-    text = (
-        order.disclosure.text
-        or " ".join(part for part in (f"{order.title} ({order.authority.name}", reference) if part)
-        + ")"
+    operator = order.authority.kind == "operator"
+    # What an order does not disclose is not told to the world: its id leads the operator to it.
+    told = order.disclosure.text or (
+        "Blocked by this server's operator" if operator else "Blocked by order of an authority"
     )
     return OrderRecord(
         id=order.id,
@@ -193,11 +196,19 @@ def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
         addresses=tuple(
             ipaddress.ip_address(str(address)).packed for address in order.response.addresses
         ),
-        ede=EDE_BLOCKED if order.authority.kind == "operator" else EDE_CENSORED,
-        text=f"{text} [{order.id}]",
+        ede=EDE_BLOCKED if operator else EDE_CENSORED,
+        text=f"{_cut(told)} [{order.id}]",
         edition=loaded.edition,
         last_good=loaded.last_good,
     )
+
+
+def _cut(text: str) -> str:
+    """The text, in at most MOST_TEXT octets of UTF-8."""
+    encoded = text.encode()
+    if len(encoded) <= MOST_TEXT:
+        return text
+    return encoded[: MOST_TEXT - 3].decode("utf-8", "ignore") + "…"
 
 
 def _atoms(places: Iterable[str]) -> frozenset[str]:

@@ -23,6 +23,8 @@ def open_snapshot(path: Path, held: Snapshot | None = None) -> Snapshot:
     held: a snapshot in use, whose base (or which itself) is taken where it is the one
     wanted, so that a big base is not read again. Raises SnapshotError.
     """
+    if held is not None and path.stem == held.file:
+        return held
     data = map_snapshot(path)
     alone = Snapshot(data, str(path))
     if alone.base is None:

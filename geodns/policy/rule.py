@@ -31,6 +31,8 @@ from geodns.policy.snapshot import (
 NameRules = Sequence[tuple[int, int]]
 _KINDS: dict[int, TargetKind] = {EXACT: "exact", DOMAIN: "domain", BELOW: "below"}
 _NONE: frozenset[int] = frozenset()
+_MAPPED = bytes(10) + b"\xff\xff"
+_NAT64 = b"\0\x64\xff\x9b" + bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,15 @@ class Recorder:
 
 
 class Rules:
-    """A snapshot and the scope classes of a place table: everything that decides a ruling."""
+    """A snapshot and the scope classes of a place table: everything that decides a ruling.
+
+    token: stands for the rule numbers of this object, which mean nothing in another one.
+    """
 
     def __init__(self, snapshot: Snapshot, scopes: Scopes) -> None:
         self.snapshot = snapshot
         self.scopes = scopes
+        self.token = object()
         self._rank = snapshot.rank
         self._items: dict[int, list[tuple[int, int]]] = {}
         self._local: dict[tuple[int, bool], bool] = {}
@@ -121,8 +127,8 @@ class Rules:
         )
         hit = tuple(
             (address, rule)
-            for address in addresses
-            if (rule := self.snapshot.address_rule(address))
+            for address in (*addresses, *map(_embedded, addresses))
+            if address and (rule := self.snapshot.address_rule(address))
         )
         return Named(found, hit) if found or hit else None
 
@@ -298,6 +304,16 @@ class Rules:
             recorder.grounds.append(ground)
 
 
+def _embedded(address: bytes) -> bytes:
+    """The IPv4 address in an IPv6 address of an answer (mapped, NAT64, 6to4), or nothing.
+
+    A resolver with DNS64 makes such addresses out of the very ones that orders name.
+    """
+    if address[:12] in (_MAPPED, _NAT64) and len(address) == 16:
+        return address[12:]
+    return address[2:6] if address[:2] == b"\x20\x02" and len(address) == 16 else b""
+
+
 def _reaches_name(kind: int, at: int) -> bool:
     """Whether an item of this kind, found ``at`` octets into the name, reaches the name."""
     if at == 0:
@@ -308,12 +324,12 @@ def _reaches_name(kind: int, at: int) -> bool:
 def _reason(record: OrderRecord, effect: str) -> str:
     where = record.jurisdiction
     return {
-        "blocks": f"in force here ({where}); action {record.action}",
-        "also": f"in force here ({where}) too; an earlier ground won",
-        "shadow": f"in force here ({where}), but in shadow: recorded, not blocked",
+        "blocks": f"has force for this client (jurisdiction {where}); action {record.action}",
+        "also": f"has force for this client too (jurisdiction {where}); an earlier ground won",
+        "shadow": f"has force here (jurisdiction {where}), but in shadow: recorded, not blocked",
         "exempt": "the order itself exempts this name",
         "never_block": "on the operator's never_block list",
-        "elsewhere": f"has force in {where} only, not at this location",
+        "elsewhere": f"has no force for this client (jurisdiction {where})",
     }[effect]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import geodns
 
-_LINE_LIMIT = 1 << 20
+_LINE_LIMIT = 64 << 20
 
 
 def worker_command() -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from geodns.errors import GeodnsError
 from geodns.orders.loaded import LoadedOrder
 from geodns.policy.compile import amend_snapshot, compile_snapshot
 from geodns.policy.layers import LayeredSnapshot
@@ -66,7 +67,12 @@ class Compiler:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def clean(self, keep: Sequence[str]) -> None:
-        """Remove all snapshot files but those kept (paths) and the base."""
+        """Remove all snapshot files but those kept (paths) and the base.
+
+        Nothing is removed while a new base is being written, which is not known by name yet.
+        """
+        if self._task is not None:
+            return
         kept = {Path(path).name for path in keep}
         for base in (self._base, self._next[0] if self._next else None):
             if base is not None:
@@ -107,7 +113,7 @@ class Compiler:
             base = await asyncio.to_thread(self._compile_base, orders, now, never)
             self._next = base, never
             self._wake()
-        except OSError:
+        except (OSError, GeodnsError):
             # The amendment holds; the next heavy one tries again.
             pass
         finally:

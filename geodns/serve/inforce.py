@@ -7,13 +7,13 @@ cannot disagree. It is immutable and is swapped whole.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from geodns.fastpath import tables
 from geodns.fastpath.lookup import last_at_most
-from geodns.locate.client import Client
+from geodns.locate.client import MAPPED, NAT64, SIX_TO_FOUR, TEREDO, Client
 from geodns.locate.table import PlaceTable, Runs
 from geodns.model.place import Location
 from geodns.policy.rule import Rules
@@ -21,6 +21,12 @@ from geodns.policy.scope import Scopes, class_of_block, uniform_length
 from geodns.policy.snapshot import Snapshot
 
 _BITS = {4: 32, 6: 128}
+APART = 0xFFFFFFFF
+"""The class, in runs only, of IPv6 networks whose clients are judged by an IPv4 address."""
+EMBEDDING = tuple(
+    (prefix << 128 - bits, ((prefix + 1) << 128 - bits) - 1)
+    for prefix, bits in ((MAPPED, 96), (NAT64, 96), (TEREDO, 32), (SIX_TO_FOUR, 16))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,15 @@ class ClassRuns:
         row_of = [rows.setdefault(row, len(rows)) for row in scopes.rows]
         self._rows = list(rows)
         self._version = version
-        self._places = _flat(version, places.runs(version, row_of))
+        runs = places.runs(version, row_of)
+        if version == 6:
+            # Clients in these are judged by the IPv4 address they carry, so that no block of
+            # plain IPv6 clients may hold one of them.
+            apart = len(self._rows)
+            self._rows.append((APART,) * scopes.width)
+            for network in EMBEDDING:
+                runs = _set_apart(runs, *network, apart)
+        self._places = _flat(version, runs)
         self._asns = None
         if scopes.asns:
             self._asns = _flat(version, places.asn_runs(version, scopes.columns))
@@ -171,6 +185,17 @@ class ClassRuns:
         if at + 1 == len(lower):
             return values[at], first, self._last
         return values[at], first, (upper[at + 1] << 64 | lower[at + 1]) - 1
+
+
+def _set_apart(runs: Runs, first: int, last: int, value: int) -> Runs:
+    """The runs, but with a value of its own for the addresses from first to last."""
+    starts, values = runs
+    begin = bisect_left(starts, first)
+    behind = bisect_right(starts, last + 1) - 1
+    end = bisect_right(starts, last + 1)
+    after = values[behind]
+    starts = [*starts[:begin], first, last + 1, *starts[end:]]
+    return starts, [*values[:begin], value, after, *values[end:]]
 
 
 _Flat = tuple["array[int]", "array[int]", "array[int]"]

@@ -38,7 +38,7 @@ from geodns.model.message import (
     Query,
     read_query,
 )
-from geodns.model.name import from_labels
+from geodns.model.name import ancestors, from_labels, to_text
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import reply
@@ -174,6 +174,10 @@ class Pipeline:
         if asked.ruling.block:
             return self._block(asked, asked.ruling, None)
 
+        if query.qtype in _META_TYPES:
+            count["refused"] += 1
+            return reply.status(query, NOTIMP, limit)
+
         # 6. Local names. Above the cache and the upstreams, which must never hear of them.
         zone = local_zone(query.folded)
         if zone is not None:
@@ -236,7 +240,7 @@ class Pipeline:
         if named is not None:
             ruling = self._rule_answer(asked, named)
             if ruling.block:
-                return self._block(asked, ruling, (entry, now))
+                return self._block(asked, ruling, entry)
 
         # 10. Reply. Last, since only now is it known whether the answer may differ by place.
         response = entry.response
@@ -270,10 +274,7 @@ class Pipeline:
 
     def _not_ours(self, query: Query, limit: int) -> bytes | None:
         if query.qclass == IN and query.qtype not in (AXFR, IXFR):
-            if query.qtype not in _META_TYPES:
-                return None
-            self._counts["refused"] += 1
-            return reply.status(query, NOTIMP, limit)
+            return None
         if query.qclass == CH and query.qtype in (_TXT, ANY):
             for names, text in ((_VERSION, self._version), (_IDENTITY, self._identity)):
                 if text and query.folded in names:
@@ -303,10 +304,13 @@ class Pipeline:
 
     def _rule_answer(self, asked: Asked, named: Named) -> Ruling:
         rules = asked.in_force.rules
-        recorder = Recorder([], set()) if rules.has_shadow else None
+        watched = rules.has_shadow or asked.in_force.snapshot.never
+        recorder = Recorder([], set()) if watched else None
         ruling = rules.rule_answer(named, asked.located.scope_class, asked.exemption, recorder)
         if recorder is not None:
             self._count_shadows(asked.in_force, recorder)
+            aliases = [alias for alias, _ in named.aliases]
+            self._count_never(asked.in_force, recorder, [asked.query.folded, *aliases])
         return ruling
 
     def _named_in(self, in_force: InForce, entry: Entry) -> Named | None:
@@ -315,29 +319,29 @@ class Pipeline:
         if not response.aliases and not response.addresses:
             return None
         note = entry.note
-        file = in_force.snapshot.file
-        if isinstance(note, tuple) and note[0] == file:
+        token = in_force.rules.token
+        if isinstance(note, tuple) and note[0] is token:
             kept: Named | None = note[1]
             return kept
         named = in_force.rules.names_in(response.aliases, response.addresses)
-        # Rules are numbered anew in each file. The file's name and not the snapshot is kept:
-        # an idle entry must not hold an old one mapped.
-        entry.note = file, named
+        # Rules are numbered anew in each of them. A token and not the rules: an idle entry must
+        # not keep an old snapshot mapped.
+        entry.note = token, named
         return named
 
-    def _block(self, asked: Asked, ruling: Ruling, through: tuple[Entry, float] | None) -> bytes:
+    def _block(self, asked: Asked, ruling: Ruling, through: Entry | None) -> bytes:
         order = asked.in_force.snapshot.orders[ruling.order]
         self._counts["blocked"] += 1
         self._counts[f"order/{order.id}"] += 1
+        ttl = order.ttl if asked.ecs is None else min(order.ttl, ECS_BLOCK_TTL)
         chain = None
         if through is not None and order.action == "sinkhole":
-            entry, now = through
-            chain = reply.chain_to(entry.response, entry.aged(now), ruling.alias)
+            chain = reply.chain_to(through.response, ruling.alias, ttl)
         named = asked.ruling.named or ruling.named
         return reply.block(
             asked.query,
             order.action,
-            order.ttl if asked.ecs is None else min(order.ttl, ECS_BLOCK_TTL),
+            ttl,
             ruling.target,
             order.addresses,
             reply.Options(ede=((order.ede, order.text),), ecs=self._ecs_option(asked, named=named)),
@@ -361,9 +365,21 @@ class Pipeline:
         """Count a use of the emergency list; the parent logs what was counted."""
         recorder = Recorder([], set())
         in_force.rules.rule_question(name, located.scope_class, recorder)
-        for ground in recorder.grounds:
-            if ground.effect == "never_block":
-                self._counts[f"never_block/{ground.target}/{ground.order}"] += 1
+        self._count_never(in_force, recorder, [name])
+
+    def _count_never(self, in_force: InForce, recorder: Recorder, names: list[bytes]) -> None:
+        spared = {ground.order for ground in recorder.grounds if ground.effect == "never_block"}
+        if not spared:
+            return
+        # By the operator's entry, and not by the name: an order of a million names below one
+        # entry must not make a million counters.
+        never = in_force.snapshot.never
+        entries = {
+            to_text(above) for name in names for above in ancestors(name) if above.hex() in never
+        }
+        for entry in entries:
+            for order in spared:
+                self._counts[f"never_block/{entry}/{order}"] += 1
 
     def _fast_counts(self) -> Counter[str]:
         """What the fast path has counted since its last load, in the pipeline's words."""

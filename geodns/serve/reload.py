@@ -34,6 +34,8 @@ RESCAN = 2.0
 """Seconds between two looks at everything, where nothing tells that it changed."""
 PAUSE = 0.05
 """Seconds at least between two cycles, so that endless writing leaves time for the rest."""
+RETRY = 5.0
+"""Seconds after which workers that refused a load are given it again."""
 CLOCK = 1.0
 """Seconds after which the wall clock is read again: it may have been set."""
 WARN_DAYS = 30
@@ -86,6 +88,9 @@ class Reloader:
         self._building: asyncio.Task[None] | None = None
         self._new_table: PlaceTable | None = None
         self._refused_load: Load | None = None
+        self._refused_at = 0.0
+        self._held_back: PlaceTable | None = None
+        self._unfinished = False
         self._roll_needed = False
         self._watch = Watch(self._wake.set)
 
@@ -161,6 +166,7 @@ class Reloader:
                         self._roll_needed = False
                         await roll()
                 except (GeodnsError, OSError) as error:
+                    self.failures += 1
                     self._faults.set("reload", [Fault(f"the reload failed: {error}")])
                 self._faults.settle()
                 if scan:
@@ -211,9 +217,12 @@ class Reloader:
         due = due or now < self._compiled_at
         load = self._with_snapshot(self.load.snapshot, self.load.digest)
         never_changed = self._never_block() != self._compiled_never
-        if other_orders or due or forced or never_changed or self._compiler.ready:
+        changed_inputs = other_orders or due or never_changed or self._compiler.ready
+        if changed_inputs or forced or self._unfinished:
+            # Until it is on the workers: a reload that failed is tried again.
+            self._unfinished = True
             load = await self._compile()
-        if load == self._refused_load:
+        if load == self._refused_load and time.monotonic() - self._refused_at < RETRY:
             return
         former = self.load
         changed = load != former
@@ -222,7 +231,7 @@ class Reloader:
             try:
                 everywhere = await distribute(load)
             except ServerError as error:
-                self._refused_load = load
+                self._refused_load, self._refused_at = load, time.monotonic()
                 self.failures += 1
                 self._faults.set("reload", [Fault(str(error))])
                 return
@@ -231,6 +240,7 @@ class Reloader:
             self._refused_load = None
             if load.digest == self._compiled.digest:
                 self.snapshot = self._compiled
+        self._unfinished = False
         self._faults.set("reload")
         if trigger == "files" and (due or not scan):
             trigger = "clock"
@@ -331,16 +341,18 @@ class Reloader:
 
     def _take_table(self, loaded: Loaded) -> None:
         """Use new tables, unless orders in force could not be placed any more."""
-        table, self._new_table = self._new_table, None
+        table = self._new_table
         assert table is not None
         paths = {order.path for order in loaded.orders}
         lost = misplaced([order for order in self.orders if order.path in paths], table)
         if lost:
-            self.failures += 1
+            # They are tried again with each look: the order may go, or be widened.
+            self.failures += table is not self._held_back
+            self._held_back = table
             told = "the new place tables are not used, the old ones stay: "
             self._faults.set("places", [Fault(told + fault.message, fault.file) for fault in lost])
         else:
-            self.table = table
+            self.table, self._new_table = table, None
             self._faults.set("places")
 
     # Settings

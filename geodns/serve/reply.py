@@ -18,6 +18,7 @@ from geodns.model.message import (
     AD,
     ANY,
     CD,
+    CNAME,
     HEADER,
     IN,
     OPTION_ECS,
@@ -236,14 +237,22 @@ def minimal_any(response: Response, packet: bytes | bytearray) -> bytes:
     return HEADER.pack(0, response.flags, 1, count, 0, 0) + bytes(packet[HEADER.size : end])
 
 
-def chain_to(response: Response, packet: bytes | bytearray, alias: bytes | None) -> Chain:
-    """The records of an answer up to an alias (folded name), or up to its last alias if None."""
+def chain_to(response: Response, alias: bytes | None, ttl: int) -> Chain:
+    """The alias records of an answer up to an alias (folded name), or to its last if None.
+
+    They are written anew: whatever else stands between them (addresses too) must not reach a
+    client who gets a sinkhole. ttl: seconds.
+    """
     if not response.aliases:
         return Chain(b"", 0, b"")
     at = response.aliases.index(alias) if alias is not None else len(response.aliases) - 1
-    end = response.alias_ends[at]
-    count = sum(1 for start, _ in response.records if start < end)
-    return Chain(bytes(packet[response.question_end : end]), count, response.aliases[at])
+    names = response.aliases[: at + 1]
+    owners = (b"\xc0\x0c", *names)
+    records = b"".join(
+        owner + _RECORD.pack(CNAME, IN, ttl, len(name)) + name
+        for owner, name in zip(owners, names, strict=False)
+    )
+    return Chain(records, len(names), names[-1])
 
 
 def _flags(query: Query, rcode: int) -> int:

@@ -158,6 +158,9 @@ class Worker:
         counters = dict(self._counters)
         if self._pipeline is not None:
             counters.update(self._pipeline.counters())
+            counters["internal_errors"] += sum(
+                count for name, count in counters.items() if name.startswith("internal/")
+            )
         return counters
 
     def _tell(self, message: dict[str, Any]) -> None:

@@ -40,9 +40,11 @@ def test_a_record_has_what_serving_and_explaining_need() -> None:
 
 
 def test_the_text_without_disclosure() -> None:
-    assert record("it-a", domains=["a"]).text == "An order (Tribunale) [it-a]"
     told = record("it-a", domains=["a"], reference="R.G. 1", title="Blocking").text
-    assert told == "Blocking (Tribunale R.G. 1) [it-a]"
+    assert told == "Blocked by order of an authority [it-a]"
+    assert record("op", domains=["a"], kind="operator").text == (
+        "Blocked by this server's operator [op]"
+    )
 
 
 @pytest.mark.parametrize(

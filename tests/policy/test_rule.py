@@ -16,6 +16,10 @@ from tests.policy.making import NOW, order, wire
 ITALY, FRANCE = 0, 1
 
 
+REASON = "has force for this client (jurisdiction IT); action nxdomain"
+ELSEWHERE = "has no force for this client (jurisdiction IT)"
+
+
 def rules_of(*orders: LoadedOrder, never: tuple[str, ...] = ()) -> Rules:
     snapshot = Snapshot(compile_snapshot(orders, NOW, [wire(name) for name in never]))
     return Rules(snapshot, Scopes(snapshot.reaches, [Location("IT"), Location("FR")]))
@@ -41,12 +45,10 @@ def grounds(
 def test_a_ground_says_which_order_by_which_target_and_why() -> None:
     rules = rules_of(order("it-a", domains=["blocked.a"], places=["IT"]))
     assert grounds(rules, "www.blocked.a", ITALY) == [
-        Ground("it-a", "blocked.a", "domain", "blocks", "in force here (IT); action nxdomain")
+        Ground("it-a", "blocked.a", "domain", "blocks", REASON)
     ]
     assert grounds(rules, "www.blocked.a", FRANCE) == [
-        Ground(
-            "it-a", "blocked.a", "domain", "elsewhere", "has force in IT only, not at this location"
-        )
+        Ground("it-a", "blocked.a", "domain", "elsewhere", ELSEWHERE)
     ]
 
 
@@ -75,7 +77,10 @@ def test_there_is_one_winner_and_its_ground_comes_from_the_longest_target() -> N
 def test_global_with_exceptions_is_told_as_written() -> None:
     rules = rules_of(order("it-a", domains=["a"], places=None, except_=["FR+overseas", "SM"]))
     (ground,) = grounds(rules, "a", ITALY)
-    assert ground.reason == "in force here (global except FR+overseas, SM); action nxdomain"
+    assert (
+        ground.reason
+        == "has force for this client (jurisdiction global except FR+overseas, SM); action nxdomain"
+    )
 
 
 def test_the_emergency_list_leaves_a_ground_for_what_it_stopped() -> None:

@@ -17,7 +17,8 @@ from geodns.locate.build import build_places
 from geodns.locate.table import PlaceTable
 from geodns.model.message import Response, read_response
 from geodns.orders.loaded import LoadedOrder
-from geodns.policy.compile import compile_snapshot
+from geodns.policy.compile import amend_snapshot, compile_snapshot
+from geodns.policy.layers import LayeredSnapshot
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.inforce import InForce
 from geodns.settings import Settings
@@ -192,12 +193,14 @@ async def test_blocked_questions_never_reach_an_upstream(house: House) -> None:
     assert house.upstream.asked == []
 
 
-async def test_never_block_is_counted_by_target_and_order(house: House) -> None:
+async def test_never_block_is_counted_by_entry_and_order(house: House) -> None:
     house.enforce([BLOCKED], never=["vital.blocked.a"])
     assert (await house.ask("vital.blocked.a", peer=IT)).rcode == "NOERROR"
-    assert house.count("never_block/blocked.a/it-a") == 1
+    assert house.count("never_block/vital.blocked.a/it-a") == 1
     await house.ask("vital.blocked.a", peer=FR)
-    assert house.count("never_block/blocked.a/it-a") == 1, "in France nothing had to be stopped"
+    assert house.count("never_block/vital.blocked.a/it-a") == 1, (
+        "in France nothing had to be stopped"
+    )
 
 
 async def test_shadow_orders_are_counted_for_names_and_addresses(house: House) -> None:
@@ -282,3 +285,23 @@ async def test_types_that_are_no_data_are_not_implemented(house: House, qtype: s
 async def test_closing_lets_go_of_the_forwarder(house: House) -> None:
     await house.pipeline.close()
     assert house.upstream.zone == {}
+
+
+async def test_a_snapshot_opened_anew_rules_kept_answers_anew(house: House) -> None:
+    # Pairs of rules are numbered in the order in which they are met, by each object for itself.
+    base = [order("it-a", domains=["blocked.a"]), order("it-b", domains=["blocked.b"])]
+    more = [
+        order("fr-a", domains=["blocked.a"], places=["FR"]),
+        order("fr-b", domains=["blocked.b"], places=["FR"], action="refused"),
+    ]
+    bottom = Snapshot(compile_snapshot(base, NOW))
+    data = amend_snapshot(bottom, [*base, *more], NOW)
+    house.upstream.zone.update(
+        {"one.b": ["one.b. 60 CNAME blocked.a."], "two.b": ["two.b. 60 CNAME blocked.b."]}
+    )
+    for names in (("one.b", "two.b"), ("two.b", "one.b")):
+        house.pipeline.enforce(InForce(LayeredSnapshot(data, bottom), house.places))
+        for name in names:
+            expected = "NXDOMAIN" if name == "one.b" else "REFUSED"
+            assert (await house.ask(name, peer=FR)).rcode == expected
+            assert (await house.ask(name, peer=IT)).rcode == "NXDOMAIN"

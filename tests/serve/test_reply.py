@@ -112,7 +112,7 @@ def test_a_sinkhole_for_other_types_keeps_the_chain() -> None:
     answer = response("www.blocked.example", *rows)
     asked = query()
     for alias, kept, end in ((b"\1b\1c\0", 1, "b.c"), (b"\1d\1e\0", 2, "d.e"), (None, 2, "d.e")):
-        chain = reply.chain_to(answer, answer.packet, alias)
+        chain = reply.chain_to(answer, alias, 5)
         assert chain.count == kept
         packet = reply.block(asked, "sinkhole", 5, b"", [bytes(4)], Options(), 1232, chain)
         made = read(asked, packet)
@@ -122,7 +122,7 @@ def test_a_sinkhole_for_other_types_keeps_the_chain() -> None:
 
 def test_an_answer_without_aliases_has_no_chain() -> None:
     answer = response("a.b", "a.b. 9 A 192.0.2.1")
-    assert reply.chain_to(answer, answer.packet, None) == Chain(b"", 0, b"")
+    assert reply.chain_to(answer, None, 5) == Chain(b"", 0, b"")
 
 
 def test_ecs_comes_back_with_what_was_sent_and_the_scope() -> None:
