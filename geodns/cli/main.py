@@ -13,14 +13,14 @@ import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version as distribution_version
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from geodns.cli.usage import Command, Group
-from geodns.errors import GeodnsError, ServerError
+from geodns.errors import GeodnsError
+from geodns.fastpath.choice import choose, choose_as_required
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +103,13 @@ app = typer.Typer(
 
 
 def native() -> bool:
-    """Whether the native fast path is installed; without it the pure path serves."""
-    return find_spec("geodns.fastpath.native") is not None
+    """Whether the native fast path serves; without it the pure one does."""
+    return choose().module is not None
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        path = "native" if native() else "pure (the native one is not installed)"
+        path = "native" if native() else f"pure ({choose().why})"
         typer.echo(f"geodns {distribution_version('geodns')}, fast path: {path}")
         raise typer.Exit
 
@@ -144,10 +144,8 @@ def run() -> None:
 def call(arguments: list[str]) -> int:
     """Run one command line and return its exit code."""
     try:
-        if os.environ.get("GEODNS_REQUIRE_NATIVE") == "1" and not native():
-            raise ServerError(
-                "GEODNS_REQUIRE_NATIVE=1 is set, but the native fast path is not installed"
-            )
+        if os.environ.get("GEODNS_REQUIRE_NATIVE") == "1":
+            choose_as_required()
         code = app(args=arguments, prog_name="geodns", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0

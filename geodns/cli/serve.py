@@ -35,7 +35,7 @@ def serve(
 
     Example: geodns serve -c /etc/geodns.toml
     """
-    from geodns.cli.main import native
+    from geodns.fastpath import choice
     from geodns.serve import server
 
     logging.basicConfig(
@@ -44,8 +44,8 @@ def serve(
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
-    if not native():
-        log.info("the pure fast path serves; the native one is not installed")
+    if (chosen := choice.choose()).module is None:
+        log.info("the pure fast path serves; %s", chosen.why)
     server.serve(load_settings(config), skip_bad_orders, out.progress, as_json=as_json)
 
 

@@ -6,13 +6,13 @@ installed; ``plain_names`` and ``index_names`` are whichever is at hand.
 
 from __future__ import annotations
 
-import os
 import re
 from array import array
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from itertools import accumulate, pairwise
 from zlib import crc32
+
+from geodns.fastpath.choice import choose
 
 PLAIN = re.compile(
     rb"(?=.{3,253}\Z)(?!xn--)[a-z0-9_][a-z0-9_-]{0,62}"
@@ -96,10 +96,6 @@ def index_names_pure(
 
 plain_names = plain_names_pure
 index_names = index_names_pure
-if os.environ.get("GEODNS_PURE") != "1":
-    try:
-        _native = import_module("geodns.fastpath.native")
-    except ImportError:
-        pass
-    else:
-        plain_names, index_names = _native.plain_names, _native.index_names
+# Whoever serves says so where a native module is there and cannot be used (serve/fast.py).
+if (_native := choose().module) is not None:
+    plain_names, index_names = _native.plain_names, _native.index_names

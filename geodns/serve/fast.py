@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from array import array
-from importlib import import_module
 
-from geodns.errors import ServerError
+from geodns.fastpath.choice import choose_as_required
 from geodns.fastpath.pure import FastPath
 from geodns.fastpath.tables import Kept, Load, OrderReplies, Peers, Places
 from geodns.locate.client import Networks
@@ -23,21 +22,20 @@ MOST_VERDICTS = 1 << 22
 """Verdicts in the table of a load at most (32 MiB); above that the pipeline rules alone."""
 _LOW64 = 0xFFFFFFFFFFFFFFFF
 
+log = logging.getLogger("geodns.serve")
+
 
 def make_fast_path(slots: int) -> FastPath:
-    """The native fast path, or the pure one where it is not installed or GEODNS_PURE=1."""
-    if os.environ.get("GEODNS_PURE") != "1":
-        try:
-            native = import_module("geodns.fastpath.native")
-        except ImportError as missing:
-            if os.environ.get("GEODNS_REQUIRE_NATIVE") == "1":
-                raise ServerError(
-                    f"GEODNS_REQUIRE_NATIVE=1 is set, but the native fast path is not usable: "
-                    f"{missing}"
-                ) from None
-        else:
-            found: FastPath = native.FastPath(slots)
-            return found
+    """The native fast path, or the pure one where none works or GEODNS_PURE=1.
+
+    Warns of a native one that is there and cannot be used. ServerError where one is required.
+    """
+    chosen = choose_as_required()
+    if chosen.module is not None:
+        found: FastPath = chosen.module.FastPath(slots)
+        return found
+    if chosen.broken:
+        log.warning("the pure fast path serves; %s", chosen.why)
     return FastPath(slots)
 
 

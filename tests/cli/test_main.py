@@ -9,6 +9,7 @@ import pytest
 
 from geodns.cli import main
 from geodns.errors import Fault, SettingsError
+from geodns.fastpath import choice
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -67,6 +68,12 @@ def test_version_says_which_path_serves() -> None:
     assert ("native" if main.native() else "pure") in done.stdout
 
 
+def test_version_says_that_the_pure_path_was_chosen() -> None:
+    for required in ("", "1"):
+        done = program("--version", GEODNS_PURE="1", GEODNS_REQUIRE_NATIVE=required)
+        assert done.stdout.endswith("fast path: pure (GEODNS_PURE=1 chooses plain Python)\n")
+
+
 def test_native_can_be_required() -> None:
     done = program("--version", GEODNS_REQUIRE_NATIVE="1")
     if main.native():
@@ -83,7 +90,8 @@ def test_serve_logs_which_path_serves(
     monkeypatch.setattr("geodns.serve.server.serve", lambda *_, **__: None)
     for there in (False, True):
         caplog.clear()
-        monkeypatch.setattr(main, "native", lambda there=there: there)
+        chosen = choice.Choice(choice if there else None, "it is not installed")
+        monkeypatch.setattr(choice, "choose", lambda chosen=chosen: chosen)
         assert main.call(["serve"]) == 0
         assert ("pure fast path serves" in caplog.text) is not there
 
