@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from geodns import shipped
 from geodns.cli import main
 from geodns.errors import Fault, SettingsError
 from geodns.fastpath import choice
@@ -94,6 +95,11 @@ def test_serve_logs_which_path_serves(
         monkeypatch.setattr(choice, "choose", lambda chosen=chosen: chosen)
         assert main.call(["serve"]) == 0
         assert ("pure fast path serves" in caplog.text) is not there
+
+
+def test_a_system_without_time_zones_will_do() -> None:
+    done = program("orders", "check", str(shipped.orders()), PYTHONTZPATH="")
+    assert done.returncode == 0, done.stderr
 
 
 def test_unknown_commands_and_options_are_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
