@@ -12,6 +12,7 @@ here, per client, above the cache.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -38,10 +39,10 @@ from geodns.model.message import (
     Query,
     read_query,
 )
-from geodns.model.name import ancestors, from_labels, to_text
+from geodns.model.name import from_labels
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
-from geodns.serve import reply
+from geodns.serve import counts, reply
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
@@ -85,6 +86,7 @@ class Pipeline:
         self._forwarder = forwarder
         self._cache = cache
         self._counts: Counter[str] = Counter()
+        self._serving = False
         self._in_force: InForce
         self.apply(settings)
 
@@ -105,6 +107,7 @@ class Pipeline:
             log.warning("too many jurisdictions for the fast path: every query takes the long way")
         self.fast.load(load)
         self._in_force = in_force
+        self._serving = True
 
     def warm(self, in_force: InForce) -> None:
         """Give the fast path where scope classes begin, which in_force.warm has made."""
@@ -297,7 +300,7 @@ class Pipeline:
         recorder = Recorder([], set()) if rules.has_shadow else None
         ruling, exemption = rules.rule_question(query.folded, located.scope_class, recorder)
         if recorder is not None:
-            self._count_shadows(in_force, recorder)
+            self._counts.update(counts.shadows(in_force, recorder))
         if exemption.never_block:
             self._count_spared(in_force, query.folded, located)
         return located, ruling, exemption
@@ -308,9 +311,10 @@ class Pipeline:
         recorder = Recorder([], set()) if watched else None
         ruling = rules.rule_answer(named, asked.located.scope_class, asked.exemption, recorder)
         if recorder is not None:
-            self._count_shadows(asked.in_force, recorder)
+            self._counts.update(counts.shadows(asked.in_force, recorder))
             aliases = [alias for alias, _ in named.aliases]
-            self._count_never(asked.in_force, recorder, [asked.query.folded, *aliases])
+            names = [asked.query.folded, *aliases]
+            self._counts.update(counts.never_block(asked.in_force, recorder, names))
         return ruling
 
     def _named_in(self, in_force: InForce, entry: Entry) -> Named | None:
@@ -357,53 +361,23 @@ class Pipeline:
             return asked.ecs, 0
         return asked.ecs, asked.in_force.ecs_scope(asked.client)
 
-    def _count_shadows(self, in_force: InForce, recorder: Recorder) -> None:
-        for order in recorder.shadows:
-            self._counts[f"shadow/{in_force.snapshot.orders[order].id}"] += 1
-
     def _count_spared(self, in_force: InForce, name: bytes, located: Located) -> None:
         """Count a use of the emergency list; the parent logs what was counted."""
         recorder = Recorder([], set())
         in_force.rules.rule_question(name, located.scope_class, recorder)
-        self._count_never(in_force, recorder, [name])
-
-    def _count_never(self, in_force: InForce, recorder: Recorder, names: list[bytes]) -> None:
-        spared = {ground.order for ground in recorder.grounds if ground.effect == "never_block"}
-        if not spared:
-            return
-        # By the operator's entry, and not by the name: an order of a million names below one
-        # entry must not make a million counters.
-        never = in_force.snapshot.never
-        entries = {
-            to_text(above) for name in names for above in ancestors(name) if above.hex() in never
-        }
-        for entry in entries:
-            for order in spared:
-                self._counts[f"never_block/{entry}/{order}"] += 1
+        self._counts.update(counts.never_block(in_force, recorder, [name]))
 
     def _fast_counts(self) -> Counter[str]:
-        """What the fast path has counted since its last load, in the pipeline's words."""
-        counts: Counter[str] = Counter()
-        if not hasattr(self, "_in_force"):
-            return counts
-        for number, blocks in enumerate(self.fast.order_counts()):
-            counts["blocked"] += blocks
-            counts[f"order/{self._in_force.snapshot.orders[number].id}"] += blocks
-        for number, queries in enumerate(self.fast.place_counts()):
-            country = self._in_force.places.locations[number].country
-            counts["queries/udp"] += queries
-            counts[f"place/{country}"] += queries
-            if country is None:
-                counts["unlocated"] += queries
-        counts["allowed"] = counts["cache/hits"] = counts["queries/udp"] - counts["blocked"]
-        return +counts
+        return counts.of_fast_path(self.fast, self._in_force) if self._serving else Counter()
 
     def _broken(self, packet: bytes, fault: Exception) -> bytes | None:
         """A fault of ours costs this query only; it is counted, and each kind is logged once."""
         kind = f"internal/{type(fault).__name__}"
         self._counts[kind] += 1
         if self._counts[kind] == 1:
-            log.exception("a query could not be answered", exc_info=fault)
+            shown = os.environ.get("GEODNS_TRACEBACK") == "1"
+            told = "a query could not be answered: %s (GEODNS_TRACEBACK=1 shows more)"
+            log.error(told, type(fault).__name__, exc_info=fault if shown else None)
         if len(packet) < HEADER.size:
             return None
         return reply.error(packet, Malformed(SERVFAIL))

@@ -355,11 +355,8 @@ class Reloader:
             self.table, self._new_table = table, None
             self._faults.set("places")
 
-    # Settings
-
     def _settings_signature(self) -> Signature:
-        path = self.settings.path
-        return () if path is None else signature([path])
+        return () if self.settings.path is None else signature([self.settings.path])
 
     async def _look_at_settings(self) -> None:
         seen = self._settings_signature()
@@ -385,11 +382,8 @@ class Reloader:
         self._settings_json = self.settings.model_dump(mode="json")
         if new.orders.directories != old.orders.directories:
             self._loader = self._make_loader(self.settings)
-        self._roll_needed = (new.upstream, new.cache, new.limits.misses) != (
-            old.upstream,
-            old.cache,
-            old.limits.misses,
-        )
+        before, now = ((each.upstream, each.cache, each.limits.misses) for each in (old, new))
+        self._roll_needed = before != now
         log.info("the settings were read again")
 
     def _look_at_defaults(self) -> None:

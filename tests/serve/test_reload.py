@@ -282,3 +282,24 @@ async def test_stale_databases_are_told_to_workers_by_the_clock(
         world.now += 2 * 86400
         await until(lambda: world.workers.loads)
         await until(lambda: stale(reloader) == ["country"])
+
+
+async def test_a_reload_that_failed_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(world.orders / "a.toml", order("a", "a.example"))
+    async with world.running() as reloader:
+        compile_ = reloader._compiler.compile
+
+        async def full(*_: object) -> object:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(reloader._compiler, "compile", full)
+        save(world.orders / "b.toml", order("b", "b.example"))
+        await until(lambda: reloader.failures > 1)
+        # It is a fault for as long as it lasts, and not for a moment.
+        assert any("No space" in fault.message for fault in reloader.faults)
+        assert names(reloader, "b.example") == [False]
+        monkeypatch.setattr(reloader._compiler, "compile", compile_)
+        await until(lambda: names(reloader, "b.example") == [True])
+        await until(lambda: not reloader.faults)

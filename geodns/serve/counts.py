@@ -1,0 +1,50 @@
+"""What happened, as counters: names with slashes, such as ``order/it-x`` and ``place/IT``.
+
+docs/operations.md says what each of them means.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from geodns.fastpath.pure import FastPath
+from geodns.model.name import ancestors, to_text
+from geodns.policy.rule import Recorder
+from geodns.serve.inforce import InForce
+
+
+def shadows(in_force: InForce, recorder: Recorder) -> list[str]:
+    """The counters of orders in shadow that would have had force."""
+    return [f"shadow/{in_force.snapshot.orders[order].id}" for order in recorder.shadows]
+
+
+def never_block(in_force: InForce, recorder: Recorder, names: list[bytes]) -> list[str]:
+    """The counters of what the emergency list stopped for these names (folded).
+
+    By the operator's entry, and not by the name: an order of a million names below one entry
+    must not make a million counters.
+    """
+    stopped = {ground.order for ground in recorder.grounds if ground.effect == "never_block"}
+    if not stopped:
+        return []
+    never = in_force.snapshot.never
+    entries = {
+        to_text(above) for name in names for above in ancestors(name) if above.hex() in never
+    }
+    return [f"never_block/{entry}/{order}" for entry in entries for order in stopped]
+
+
+def of_fast_path(fast: FastPath, in_force: InForce) -> Counter[str]:
+    """What the fast path has counted since its last load, in the pipeline's words."""
+    counts: Counter[str] = Counter()
+    for number, blocks in enumerate(fast.order_counts()):
+        counts["blocked"] += blocks
+        counts[f"order/{in_force.snapshot.orders[number].id}"] += blocks
+    for number, queries in enumerate(fast.place_counts()):
+        country = in_force.places.locations[number].country
+        counts["queries/udp"] += queries
+        counts[f"place/{country}"] += queries
+        if country is None:
+            counts["unlocated"] += queries
+    counts["allowed"] = counts["cache/hits"] = counts["queries/udp"] - counts["blocked"]
+    return +counts
