@@ -177,6 +177,7 @@ class Pipeline:
         if asked.ruling.block:
             return self._block(asked, asked.ruling, None)
 
+        # Types that ask for no data: behind the ruling, which covers every type.
         if query.qtype in _META_TYPES:
             count["refused"] += 1
             return reply.status(query, NOTIMP, limit)
