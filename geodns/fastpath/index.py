@@ -6,6 +6,7 @@ installed; ``plain_names`` and ``index_names`` are whichever is at hand.
 
 from __future__ import annotations
 
+import mmap
 import re
 from array import array
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ PLAIN = re.compile(
 """What nearly every line of a big list is, in lower case. The last label begins with a letter, so
 an address cannot match; labels with xn-- want a closer look."""
 
-Chunk = tuple[bytes, "array[int]", int]
+Chunk = tuple["bytes | mmap.mmap", "array[int] | memoryview", int]
 Index = tuple[int, bytes, "array[int]", "array[int]", "array[int]", bytes]
 _LENGTH = tuple(bytes((size,)) for size in range(64))
 
@@ -56,9 +57,9 @@ def index_names_pure(
 ) -> Index:
     """Pack names into the index that pure.find_names reads.
 
-    chunks: (octets, starts, item) each: packed names that all get an item. add(rule, item)
-    gives the rule that holds both; rule 0 holds nothing. filter_bits: bits of the filter for
-    each bucket. Returns the number of names, the filter, buckets, name offsets, rules and
+    chunks: (octets, starts, item) each: names packed as in model.namelist that all get an
+    item. add(rule, item) gives the rule that holds both; rule 0 holds nothing. filter_bits:
+    bits of the filter for each bucket. Returns the number of names, the filter, buckets, name offsets, rules and
     names, little-endian where the machine is.
     """
     index: dict[bytes, int] = {}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from geodns.errors import Fault
+from geodns.model.namelist import NameList
 from geodns.orders.keep import Kept, LastGood
 from geodns.orders.lint import Finding, lint, lint_all
 from geodns.orders.loaded import LoadedOrder
@@ -73,8 +75,11 @@ class OrderLoader:
         *,
         keep: bool = True,
         good: Callable[[LoadedOrder], bool] | None = None,
+        away: Path | None = None,
     ) -> None:
-        """good: whether an edition without faults is to be kept as the last good one."""
+        """good: whether an edition without faults is to be kept as the last good one. away: a
+        folder for the names of long lists, which then take no memory while nobody reads them."""
+        self._away = away
         self._writes = keep
         self._is_good = good
         self._directories = tuple(directories)
@@ -182,6 +187,9 @@ class OrderLoader:
     def _good(self, entry: _Entry, reading: Reading, order: LoadedOrder, data: bytes) -> None:
         entry.good = order
         entry.findings = lint(order, reading.repeats, data, reading.lists)
+        if self._away is not None and isinstance(order.domains, NameList):
+            with suppress(OSError):  # they stay in memory
+                order.domains.put_away(self._away)
         if self._last_good is not None:
             entry.kept = Kept(order.path, order.place, data, reading.lists)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from geodns.errors import GeodnsError
+from geodns.model.namelist import NameList
 from geodns.orders.loaded import LoadedOrder
 from geodns.policy.compile import amend_snapshot, compile_snapshot
 from geodns.policy.layers import LayeredSnapshot
@@ -89,6 +91,8 @@ class Compiler:
         self, orders: Sequence[LoadedOrder], now: datetime, never: tuple[bytes, ...]
     ) -> Snapshot:
         path = write_snapshot(compile_snapshot(orders, now, never), self._directory)
+        _rest(orders)
+        give_back()
         return Snapshot.open(path)
 
     def _amend(self, base: Snapshot, orders: Sequence[LoadedOrder], now: datetime) -> Snapshot:
@@ -97,6 +101,7 @@ class Compiler:
         if amended.in_force == base.in_force and amended.next_change == base.next_change:
             return base
         write_snapshot(data, self._directory)
+        _rest(orders)
         return amended
 
     def _is_heavy(self, found: Snapshot) -> bool:
@@ -118,3 +123,19 @@ class Compiler:
             pass
         finally:
             self._task = None
+
+
+def _rest(orders: Sequence[LoadedOrder]) -> None:
+    """Give back the memory of names that a compile has read."""
+    for order in orders:
+        if isinstance(order.domains, NameList):
+            order.domains.rest()
+
+
+def give_back() -> None:
+    """Return memory that is free in this process to the system.
+
+    The C library keeps what a compile took: for a million names some 40 MiB, for good.
+    """
+    with suppress(AttributeError, OSError):  # not the GNU C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -285,6 +285,7 @@ class Reloader:
             settings.orders.directories,
             self._state / "last-good",
             good=lambda order: not misplaced([order], self.table),
+            away=self._state,
         )
 
     def _accept(self, loaded: Loaded) -> Accepted:
