@@ -59,8 +59,8 @@ def index_names_pure(
 
     chunks: (octets, starts, item) each: names packed as in model.namelist that all get an
     item. add(rule, item) gives the rule that holds both; rule 0 holds nothing. filter_bits:
-    bits of the filter for each bucket. Returns the number of names, the filter, buckets, name offsets, rules and
-    names, little-endian where the machine is.
+    bits of the filter for each bucket. Returns the number of names, the filter, buckets, name
+    offsets, rules and names, little-endian where the machine is.
     """
     index: dict[bytes, int] = {}
     for blob, starts, item in chunks:
