@@ -76,7 +76,7 @@ class Slot:
     owes_since: float | None = None
     loaded_once: bool = False
     counters: dict[str, int] = field(default_factory=dict)
-    rolling: bool = False
+    leaving_since: float | None = None
 
 
 class Supervisor:
@@ -98,7 +98,9 @@ class Supervisor:
         self._starting = True
         self._failure: str | None = None
         self._changed = asyncio.Condition()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._leaving: list[Slot] = []
+        self._fillers: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
 
     async def start(self, load: Load) -> None:
@@ -108,8 +110,9 @@ class Supervisor:
         """
         self.current = load
         self.generation = 1
-        self._tasks = [asyncio.create_task(self._fill(slot)) for slot in self.slots]
-        self._tasks.append(asyncio.create_task(self._watch()))
+        for slot in self.slots:
+            self._begin(slot)
+        self._watcher = asyncio.create_task(self._watch())
         try:
             async with self._changed:
                 await self._changed.wait_for(lambda: self._failure is not None or self._agreed(1))
@@ -158,21 +161,28 @@ class Supervisor:
     async def roll(self) -> None:
         """Replace the workers one by one, for settings that a worker takes at its start only.
 
-        Each finishes what is under way; its sockets keep what arrives meanwhile.
+        Each finishes what is under way and reads no more; its successor does not wait for that.
         """
         async with self._one_at_a_time:
-            for slot in self.slots:
+            for index, slot in enumerate(self.slots):
                 if slot.writer is None:
                     continue
-                slot.rolling = True
-                slot.generation = 0
+                slot.leaving_since = time.monotonic()
                 slot.writer.write(b'{"drain": true}\n')
+                self._leaving.append(slot)
+                self.slots[index] = Slot(index, restarts=slot.restarts)
+                self._begin(self.slots[index])
                 await self._settled(self.generation)
+
+    def _begin(self, slot: Slot) -> None:
+        task = asyncio.create_task(self._fill(slot))
+        self._fillers.add(task)
+        task.add_done_callback(self._fillers.discard)
 
     def totals(self) -> dict[str, int]:
         """The counters of all workers, past ones included, added up."""
         totals = dict(self.retired)
-        for slot in self.slots:
+        for slot in (*self.slots, *self._leaving):
             for name, value in slot.counters.items():
                 totals[name] = totals.get(name, 0) + value
         return totals
@@ -218,24 +228,23 @@ class Supervisor:
         for slot in self.slots:
             if slot.writer is not None:
                 slot.writer.write(b'{"drain": true}\n')
-        fillers = self._tasks[: len(self.slots)]
-        if fillers:
-            await asyncio.wait(fillers, timeout=DRAIN_BOUND)
+        if self._fillers:
+            await asyncio.wait(self._fillers, timeout=DRAIN_BOUND)
         await self.kill()
 
     async def kill(self) -> None:
         """End all workers at once."""
         self._draining.set()
-        for slot in self.slots:
+        for slot in (*self.slots, *self._leaving):
             if slot.process is not None:
                 slot.process.kill()
         await self._spares.close()
-        fillers = self._tasks[: len(self.slots)]
-        if fillers:
-            await asyncio.wait(fillers, timeout=2)
-        for task in self._tasks:
+        if self._fillers:
+            await asyncio.wait(self._fillers, timeout=2)
+        tasks = [*self._fillers, *([self._watcher] if self._watcher is not None else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._spared.look(self.totals(), time.monotonic(), last=True)
 
     async def _notify(self) -> None:
@@ -257,9 +266,9 @@ class Supervisor:
                 self._failure = self._failure or reason
                 await self._notify()
                 return
-            if slot.rolling:
-                slot.rolling = False
-                continue
+            if slot.leaving_since is not None:
+                self._leaving.remove(slot)
+                return
             slot.restarts += 1
             slot.quick_deaths = 0 if lived > STEADY else slot.quick_deaths + 1
             delay = 0.0
@@ -342,6 +351,10 @@ class Supervisor:
                 looked = now
                 self._spared.look(self.totals(), now)
             paused, before = now - before > 1, now
+            for slot in self._leaving:
+                late = slot.leaving_since is not None and now - slot.leaving_since > DRAIN_BOUND
+                if late and slot.process is not None:
+                    slot.process.kill()
             for slot in self.slots:
                 if paused:
                     # It was this process that stood still; what workers said is not read yet.

@@ -27,13 +27,17 @@ def main() -> None:
     def say(**message: object) -> None:
         control.sendall(json.dumps(message).encode() + b"\n")
 
+    slow = False
     for line in lines:
         message = json.loads(line)
         if "drain" in message:
+            if slow:
+                time.sleep(60)
             say(counters={"queries": 7, "tcp/open": 3})
             sys.exit(0)
         load = message["load"]
         behaviour = load["settings"].get(str(load["worker"]), "")
+        slow = behaviour == "drain slowly"
         if behaviour == "refuse":
             say(refused="no good", generation=load["generation"])
         elif behaviour == "die":

@@ -154,6 +154,22 @@ async def test_rolling_replaces_each_worker_once(supervisor: Supervisor) -> None
     assert [slot.restarts for slot in supervisor.slots] == [0, 0]
 
 
+async def test_a_successor_does_not_wait_for_what_its_predecessor_has_under_way(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await supervisor.start(load("one", **{"0": "drain slowly"}))
+    before = [slot.process for slot in supervisor.slots]
+    await supervisor.roll()
+    assert digests(supervisor) == ["one", "one"]
+    assert supervisor.slots[0].process is not before[0]
+    assert before[0] is not None
+    assert before[0].poll() is None, "it still drains"
+    assert supervisor.totals()["queries"] == 1 + 1 + 1 + 7, "what it has counted still counts"
+    monkeypatch.setattr(module, "DRAIN_BOUND", 0.0)
+    await until(lambda: before[0] is not None and before[0].poll() == -signal.SIGKILL)
+    await until(lambda: supervisor.totals()["queries"] == 1 + 1 + 1 + 7)
+
+
 async def test_a_worker_that_does_not_drain_is_killed(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
