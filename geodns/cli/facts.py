@@ -15,7 +15,7 @@ from geodns.errors import Fault, InputFaults
 from geodns.locate.client import client_from_peer
 from geodns.locate.table import PlaceTable
 from geodns.model import name as names
-from geodns.model.message import Response
+from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.orders.load import Loaded, LoadedOrder
 from geodns.serve.inforce import InForce, Located

@@ -14,7 +14,7 @@ from geodns.cli.resolve import asking, rule
 from geodns.config import load_settings
 from geodns.console import out
 from geodns.model import name as names
-from geodns.model.message import Response
+from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.serve.inforce import InForce
 

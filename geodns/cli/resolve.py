@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from geodns.config import Settings
 from geodns.errors import Fault, GeodnsError, InputFaults
-from geodns.model.message import IN, Response
+from geodns.model.message import IN
+from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.policy.rule import Recorder
 from geodns.serve.inforce import InForce

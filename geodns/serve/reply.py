@@ -19,6 +19,7 @@ from geodns.model.message import (
     ANY,
     CD,
     CNAME,
+    DNAME,
     HEADER,
     IN,
     OPTION_ECS,
@@ -31,11 +32,11 @@ from geodns.model.message import (
     A,
     Malformed,
     Query,
-    Response,
     Z,
     opt_record,
     option,
 )
+from geodns.model.response import Response
 from geodns.model.ruling import Action
 
 OUR_SIZE = 1232
@@ -241,12 +242,19 @@ def chain_to(response: Response, alias: bytes | None, ttl: int) -> Chain:
     """The alias records of an answer up to an alias (folded name), or to its last if None.
 
     They are written anew: whatever else stands between them (addresses too) must not reach a
-    client who gets a sinkhole. ttl: seconds.
+    client who gets a sinkhole. A service binding is no alias record: the chain ends at its
+    owner. ttl: seconds.
     """
     if not response.aliases:
         return Chain(b"", 0, b"")
-    at = response.aliases.index(alias) if alias is not None else len(response.aliases) - 1
-    names = response.aliases[: at + 1]
+    at = response.aliases.index(alias) + 1 if alias is not None else len(response.aliases)
+    names: list[bytes] = []
+    while at:
+        name = response.aliases[at - 1]
+        at, rtype = response.steps[at - 1]
+        names = [name, *names] if rtype in (CNAME, DNAME) else []
+    if not names:
+        return Chain(b"", 0, b"")
     owners = (b"\xc0\x0c", *names)
     records = b"".join(
         owner + _RECORD.pack(CNAME, IN, ttl, len(name)) + name

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from struct import Struct
 
-from geodns.model.message import Response
+from geodns.model.response import Response
 
 _KEY = Struct("!HHB")
 _TTL = Struct("!I")

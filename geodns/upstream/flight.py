@@ -16,10 +16,9 @@ from geodns.model.message import (
     RD,
     REFUSED,
     SERVFAIL,
-    Response,
     opt_record,
-    read_response,
 )
+from geodns.model.response import Response, read_response
 from geodns.upstream.transport import Lane, Server
 
 _OUR_SIZE = 1232  # octets, the UDP payload that fits everywhere (DNS flag day 2020)

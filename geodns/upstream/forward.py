@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from geodns.model.message import Response
+from geodns.model.response import Response
 from geodns.upstream.flight import Flight, UpstreamFailure
 from geodns.upstream.transport import Server, Streams, parse_server, random_numbers
 

@@ -19,7 +19,7 @@ from geodns.fastpath import pure
 from geodns.fastpath.tables import Kept, Load, Names, Peers, Runs
 from geodns.locate.build import build_places
 from geodns.locate.table import PlaceTable
-from geodns.model.message import Response, read_response
+from geodns.model.response import Response, read_response
 from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
 from geodns.settings import Settings

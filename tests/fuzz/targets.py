@@ -19,7 +19,8 @@ import geodns.serve.pipeline
 from geodns.fastpath import lookup, pure
 from geodns.fastpath.index import index_names_pure, plain_names_pure
 from geodns.fastpath.tables import Kept, check, fits
-from geodns.model.message import HEADER, Dropped, Malformed, read_query, read_response
+from geodns.model.message import HEADER, Dropped, Malformed, read_query
+from geodns.model.response import read_response
 from geodns.policy.compile import amend_snapshot, compile_snapshot
 from geodns.policy.layers import LayeredSnapshot
 from geodns.policy.snapshot import Snapshot
@@ -129,7 +130,8 @@ def response(data: bytes) -> None:
     assert len(found.ttl_offsets) >= len(found.records)
     assert found.question_end <= found.answer_end <= size
     assert all(start < found.answer_end for start, _ in found.records)
-    assert list(found.alias_ends) == sorted(found.alias_ends)
+    assert len(found.steps) == len(found.aliases)
+    assert all(before <= number for number, (before, _) in enumerate(found.steps))
     assert all(len(alias) <= 255 and not alias[-1] for alias in found.aliases)
     again = read_response(found.packet)
     assert again._replace(rcode=found.rcode, lifetime=found.lifetime, ede=found.ede) == found

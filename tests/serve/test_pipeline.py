@@ -15,7 +15,7 @@ from dnslib import RR, DNSBuffer, DNSHeader, DNSQuestion, DNSRecord
 from geodns import app
 from geodns.locate.build import build_places
 from geodns.locate.table import PlaceTable
-from geodns.model.message import Response, read_response
+from geodns.model.response import Response, read_response
 from geodns.orders.loaded import LoadedOrder
 from geodns.policy.compile import amend_snapshot, compile_snapshot
 from geodns.policy.layers import LayeredSnapshot

@@ -8,7 +8,8 @@ import pytest
 from dnslib import QTYPE, RR, DNSHeader, DNSQuestion, DNSRecord
 
 from geodns.locate.client import read_ecs
-from geodns.model.message import AD, Malformed, Query, Response, read_query, read_response
+from geodns.model.message import AD, Malformed, Query, read_query
+from geodns.model.response import Response, read_response
 from geodns.serve import reply
 from geodns.serve.reply import Chain, Options
 from tests.scenarios import asking

@@ -9,8 +9,8 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.model.message import Response, read_response
 from geodns.model.name import parse
+from geodns.model.response import Response, read_response
 from geodns.upstream.cache import Cache, cache_key
 
 WWW = parse("www.example.org")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from geodns.model.message import Response
 from geodns.model.name import parse
+from geodns.model.response import Response
 from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
 from tests.upstream.mock import QUESTION, Asked, Upstream, answer, negative
 
