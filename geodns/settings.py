@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -275,6 +275,39 @@ class Limits(Section):
     )
 
 
+class Metrics(Section):
+    """Figures for Prometheus (`/metrics`), and how the server is (`/healthz`, `/readyz`)."""
+
+    listen: Listen | None = Field(
+        None,
+        description="`ADDRESS:PORT` of an HTTP server for them, such as `127.0.0.1:9153`. Whoever "
+        "reaches it may read it. Unset: none.",
+    )
+    orders: StrictInt = Field(
+        200,
+        ge=0,
+        le=10000,
+        description="How many orders have figures of their own; the rest are added up as `other`.",
+    )
+
+
+class Log(Section):
+    """The log on stderr, and the log of rulings. Neither holds a client's address."""
+
+    format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON document a line."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What is logged: this and what is graver."
+    )
+    rulings: AbsolutePath | None = Field(
+        None,
+        description="File to which a JSON line is appended for each block, and for each that was "
+        "only not one because of `shadow` or `never_block`. With it every block takes the long "
+        "way. Unset: none.",
+    )
+
+
 class Settings(Section):
     """The whole of geodns.toml. Every key has a default; unknown keys are faults."""
 
@@ -285,6 +318,8 @@ class Settings(Section):
     trust: Trust = Field(default_factory=Trust)
     orders: Orders = Field(default_factory=Orders)
     limits: Limits = Field(default_factory=Limits)
+    metrics: Metrics = Field(default_factory=Metrics)
+    log: Log = Field(default_factory=Log)
 
     _path: Path | None = PrivateAttr(default=None)
     _filled: frozenset[str] = PrivateAttr(default=frozenset())

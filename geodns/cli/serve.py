@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import Annotated, Any
 
 import typer
 
+from geodns import logs
 from geodns.cli.options import Config, Json
 from geodns.config import load_settings, load_state
 from geodns.console import out
@@ -38,15 +38,11 @@ def serve(
     from geodns.fastpath import choice
     from geodns.serve import server
 
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
-    )
+    settings = load_settings(config)
+    logs.start(settings.log.format, settings.log.level)
     if (chosen := choice.choose()).module is None:
         log.info("the pure fast path serves; %s", chosen.why)
-    server.serve(load_settings(config), skip_bad_orders, out.progress, as_json=as_json)
+    server.serve(settings, skip_bad_orders, out.progress, as_json=as_json)
 
 
 def status(config: Config = None, as_json: Json = False) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from geodns.errors import Fault
 from geodns.model.tomllines import find_line, read_lines
 from geodns.serve.record import listed
-from geodns.settings import DEFAULTS_ON_DISK, Settings
+from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
 
-FIXED = ("listen", "workers", "state")
-"""Keys of [server] that take a restart."""
+FIXED = (("server", "listen"), ("server", "workers"), ("server", "state"), ("metrics", "listen"))
+"""Keys that take a restart."""
 
 log = logging.getLogger("geodns.reload")
 
@@ -32,9 +32,15 @@ def adopt(old: Settings, new: Settings) -> Adopted:
     A default that was found on disk at the start holds while its key is unset: a folder that
     appears beside the settings file must not take the orders in force away unasked.
     """
-    kept = {key: getattr(old.server, key) for key in FIXED}
-    restart = tuple(f"server.{key}" for key in FIXED if getattr(new.server, key) != kept[key])
-    update = {"server": new.server.model_copy(update=kept)}
+    restart = []
+    update: dict[str, Section] = {}
+    for section, key in FIXED:
+        value = getattr(getattr(old, section), key)
+        if getattr(getattr(new, section), key) != value:
+            restart.append(f"{section}.{key}")
+            update[section] = update.get(section, getattr(new, section)).model_copy(
+                update={key: value}
+            )
     unset = old.unset & new.unset
     for section, key in DEFAULTS_ON_DISK:
         if f"{section}.{key}" in unset:
@@ -45,7 +51,7 @@ def adopt(old: Settings, new: Settings) -> Adopted:
     # The copies' keys count as set; what was found at reading is still nobody's word.
     settings = new.model_copy(update=update)
     settings._filled = new.unset
-    return Adopted(settings, restart)
+    return Adopted(settings, tuple(restart))
 
 
 def other_defaults(settings: Settings) -> tuple[str, ...]:
@@ -106,6 +112,9 @@ def missing(settings: Settings, has_kept: Callable[[Path], bool]) -> tuple[Fault
         for index, path in enumerate(settings.orders.directories)
         if not path.is_dir() and not has_kept(path)
     ]
+    rulings = settings.log.rulings
+    if rulings is not None and not rulings.parent.is_dir():
+        found.append((("log", "rulings"), f"there is no such folder: {rulings.parent}"))
     return _placed(settings.path, found) if found else ()
 
 

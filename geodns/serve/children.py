@@ -23,9 +23,12 @@ import geodns
 _LINE_LIMIT = 64 << 20
 
 
-def worker_command() -> list[str]:
-    """The command line that starts a worker, without its descriptors."""
-    return [sys.executable, "-P", "-m", "geodns.serve.worker"]
+def worker_command(log: str = "text") -> list[str]:
+    """The command line that starts a worker, without its descriptors.
+
+    log: the form of its log until it has its settings, ``text`` or ``json``.
+    """
+    return [sys.executable, "-P", "-m", "geodns.serve.worker", f"--log={log}"]
 
 
 def child_environment() -> dict[str, str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from array import array
+from collections.abc import Callable
 
 from geodns.fastpath.choice import choose_as_required
 from geodns.fastpath.pure import FastPath
-from geodns.fastpath.tables import Kept, Load, OrderReplies, Peers, Places
+from geodns.fastpath.tables import HAND_UP, Kept, Load, OrderReplies, Peers, Places
 from geodns.locate.client import Networks
 from geodns.model.message import AD
+from geodns.policy.rule import Rules
 from geodns.policy.snapshot import OrderRecord
 from geodns.serve import reply
 from geodns.serve.inforce import InForce
@@ -52,8 +54,11 @@ def peers_of(clients: Networks) -> Peers:
     )
 
 
-def load_of(in_force: InForce) -> Load | None:
-    """What is in force as flat tables; None where the verdict table would be too large."""
+def load_of(in_force: InForce, *, blocks: bool = True) -> Load | None:
+    """What is in force as flat tables; None where the verdict table would be too large.
+
+    blocks: whether the fast path may block by itself; else each block is handed up.
+    """
     snapshot, scopes = in_force.snapshot, in_force.scopes
     rules = snapshot.rule_counts
     if sum(rules) * len(scopes) * 2 > MOST_VERDICTS:
@@ -85,12 +90,20 @@ def load_of(in_force: InForce) -> Load | None:
         snapshot.layers,
         rules,
         len(scopes),
-        in_force.rules.verdict,
+        in_force.rules.verdict if blocks else _hand_up_blocks(in_force.rules),
         in_force.rules.local,
         tuple(_replies(order, order.ttl) for order in snapshot.orders),
         tuple(_replies(order, min(order.ttl, ECS_BLOCK_TTL)) for order in snapshot.orders),
         snapshot.networks > 0,
     )
+
+
+def _hand_up_blocks(rules: Rules) -> Callable[[int, int, bool], int]:
+    def verdict(rule: int, scope_class: int, full: bool) -> int:
+        found = rules.verdict(rule, scope_class, full)
+        return found if found < 0 else HAND_UP
+
+    return verdict
 
 
 def _replies(order: OrderRecord, ttl: int) -> OrderReplies:

@@ -15,7 +15,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -46,6 +46,7 @@ from geodns.serve import counts, reply
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
+from geodns.serve.rulings import RulingLog
 from geodns.upstream.cache import Cache, Entry, cache_key
 from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
 
@@ -73,6 +74,7 @@ class Asked:
     located: Located
     ruling: Ruling
     exemption: Exemption
+    transport: str
 
 
 class Pipeline:
@@ -86,6 +88,7 @@ class Pipeline:
         self._forwarder = forwarder
         self._cache = cache
         self._counts: Counter[str] = Counter()
+        self.rulings = RulingLog()
         self._serving = False
         self._in_force: InForce
         self.apply(settings)
@@ -98,11 +101,13 @@ class Pipeline:
         self.fast.serve(peers_of(self._clients), peers_of(self._trusted))
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
+        self.rulings.turn(settings["log"]["rulings"])
 
     def enforce(self, in_force: InForce) -> None:
         """Put a snapshot and place tables in force, for every answer from now on."""
         self._counts.update(self._fast_counts())
-        load = load_of(in_force)
+        # The fast path keeps no log, so with one the blocks come up one by one.
+        load = load_of(in_force, blocks=not self.rulings.on)
         if load is None:
             log.warning("too many jurisdictions for the fast path: every query takes the long way")
         self.fast.load(load)
@@ -134,7 +139,8 @@ class Pipeline:
         self, packet: bytes, peer: bytes, stream: bool
     ) -> bytes | Awaitable[bytes | None] | None:
         count = self._counts
-        count["queries/tcp" if stream else "queries/udp"] += 1
+        transport = "tcp" if stream else "udp"
+        count[f"queries/{transport}"] += 1
 
         # 1. Read. First, since nothing may be believed of a packet that is no query.
         try:
@@ -169,7 +175,8 @@ class Pipeline:
         # 5. Locate and rule on the question. Above the cache and before any upstream: a
         #    blocked name is blocked even if its servers are lame, and is never asked for.
         in_force = self._in_force
-        asked = Asked(query, limit, client, ecs, in_force, *self._judge(in_force, client, query))
+        judged = self._judge(in_force, client, query, transport)
+        asked = Asked(query, limit, client, ecs, in_force, *judged, transport)
         country = asked.located.location.country
         count[f"place/{country}"] += 1
         if country is None:
@@ -224,8 +231,12 @@ class Pipeline:
             # Orders may have changed while the upstream was asked: what is in force now rules.
             if asked.in_force is not self._in_force:
                 in_force = self._in_force
-                judged = self._judge(in_force, asked.client, query)
-                asked = Asked(query, asked.limit, asked.client, asked.ecs, in_force, *judged)
+                located, ruling, exemption = self._judge(
+                    in_force, asked.client, query, asked.transport
+                )
+                asked = replace(
+                    asked, in_force=in_force, located=located, ruling=ruling, exemption=exemption
+                )
                 if asked.ruling.block:
                     return self._block(asked, asked.ruling, None)
             if failed is not None:
@@ -294,16 +305,18 @@ class Pipeline:
         return reply.block(asked.query, action, TTL, zone, LOOPBACK, options, asked.limit)
 
     def _judge(
-        self, in_force: InForce, client: Client, query: Query
+        self, in_force: InForce, client: Client, query: Query, transport: str
     ) -> tuple[Located, Ruling, Exemption]:
         located = in_force.locate(client)
         rules = in_force.rules
         recorder = Recorder([], set()) if rules.has_shadow else None
         ruling, exemption = rules.rule_question(query.folded, located.scope_class, recorder)
-        if recorder is not None:
-            self._counts.update(counts.shadows(in_force, recorder))
         if exemption.never_block:
-            self._count_spared(in_force, query.folded, located)
+            # Only now it is worth the grounds: once more, to know which orders were stopped.
+            recorder = Recorder([], set())
+            rules.rule_question(query.folded, located.scope_class, recorder)
+        if recorder is not None:
+            self._unblocked(recorder, in_force, located, query, transport, [])
         return located, ruling, exemption
 
     def _rule_answer(self, asked: Asked, named: Named) -> Ruling:
@@ -312,10 +325,10 @@ class Pipeline:
         recorder = Recorder([], set()) if watched else None
         ruling = rules.rule_answer(named, asked.located.scope_class, asked.exemption, recorder)
         if recorder is not None:
-            self._counts.update(counts.shadows(asked.in_force, recorder))
             aliases = [alias for alias, _ in named.aliases]
-            names = [asked.query.folded, *aliases]
-            self._counts.update(counts.never_block(asked.in_force, recorder, names))
+            self._unblocked(
+                recorder, asked.in_force, asked.located, asked.query, asked.transport, aliases
+            )
         return ruling
 
     def _named_in(self, in_force: InForce, entry: Entry) -> Named | None:
@@ -338,6 +351,8 @@ class Pipeline:
         order = asked.in_force.snapshot.orders[ruling.order]
         self._counts["blocked"] += 1
         self._counts[f"order/{order.id}"] += 1
+        if self.rulings.on:
+            self.rulings.block(asked, ruling)
         ttl = order.ttl if asked.ecs is None else min(order.ttl, ECS_BLOCK_TTL)
         chain = None
         if through is not None and order.action == "sinkhole":
@@ -362,11 +377,20 @@ class Pipeline:
             return asked.ecs, 0
         return asked.ecs, asked.in_force.ecs_scope(asked.client)
 
-    def _count_spared(self, in_force: InForce, name: bytes, located: Located) -> None:
-        """Count a use of the emergency list; the parent logs what was counted."""
-        recorder = Recorder([], set())
-        in_force.rules.rule_question(name, located.scope_class, recorder)
-        self._counts.update(counts.never_block(in_force, recorder, [name]))
+    def _unblocked(
+        self,
+        found: Recorder,
+        in_force: InForce,
+        located: Located,
+        query: Query,
+        transport: str,
+        aliases: list[bytes],
+    ) -> None:
+        """Count, and log by choice, what ``shadow`` or the emergency list kept from a block."""
+        self._counts.update(counts.shadows(in_force, found))
+        self._counts.update(counts.never_block(in_force, found, [query.folded, *aliases]))
+        if self.rulings.on:
+            self.rulings.unblocked(found, in_force, located, query, transport)
 
     def _fast_counts(self) -> Counter[str]:
         return counts.of_fast_path(self.fast, self._in_force) if self._serving else Counter()
@@ -394,6 +418,10 @@ class Pipeline:
             "fast/dropped": fast["dropped"],
             **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
             "cache/entries": len(self._cache),
+            "cache/octets": self._cache.octets,
+            "cache/evictions": self._cache.evictions,
+            "log/rulings": self.rulings.written,
+            "log/lost": self.rulings.lost,
         }
 
     async def close(self) -> None:

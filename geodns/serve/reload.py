@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from geodns import logs
 from geodns.config import load_settings
 from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderError, ServerError
 from geodns.locate.table import PlaceTable
@@ -271,6 +272,13 @@ class Reloader:
             if everywhere
             else "NOT yet on every worker",
             took,
+            extra={
+                "trigger": trigger,
+                "orders": len(self._in_force),
+                "parsed": parsed,
+                "digest": self.load.digest,
+                "took": round(took, 3),
+            },
         )
         if changes != Changes():
             log.info("%s", changes)
@@ -381,6 +389,7 @@ class Reloader:
         if self.restart_needed:
             log.warning("%s changed; a restart is needed for that", ", ".join(self.restart_needed))
         self._settings_json = self.settings.model_dump(mode="json")
+        logs.change(new.log.format, new.log.level)
         if new.orders.directories != old.orders.directories:
             self._loader = self._make_loader(self.settings)
         before, now = ((each.upstream, each.cache, each.limits.misses) for each in (old, new))

@@ -19,6 +19,7 @@ import uvloop
 from geodns.errors import GeodnsError, ServerError, SettingsError
 from geodns.orders.keep import LastGood
 from geodns.serve.adopt import describe_sources, missing
+from geodns.serve.children import worker_command
 from geodns.serve.control import Control, lock_state
 from geodns.serve.reload import Reloader
 from geodns.serve.sockets import Listener, open_listeners
@@ -61,7 +62,7 @@ async def run(
         for listener in listeners:
             stack.callback(listener.close)
         reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
-        supervisor = Supervisor(listeners, workers)
+        supervisor = Supervisor(listeners, workers, worker_command(settings.log.format))
         starting = asyncio.create_task(_start(reloader, supervisor, bar or no_bar))
         if not await _unless(ending, starting):
             return

@@ -36,4 +36,5 @@ class Spared:
                 uses,
                 "s" * (uses != 1),
                 order,
+                extra={"target": target, "order": order, "uses": uses},
             )

@@ -36,7 +36,7 @@ STEADY = 5.0
 """Seconds that a worker must have lived for its death not to slow down its replacement."""
 SLOWEST = 2.0
 """Seconds between the death of a worker that dies again and again and its replacement."""
-GAUGES = frozenset(("tcp/open", "cache/entries"))
+GAUGES = frozenset(("tcp/open", "cache/entries", "cache/octets"))
 """Counters that say how many there are now; they end with their worker."""
 _TICK = 0.25
 
@@ -274,7 +274,9 @@ class Supervisor:
             delay = 0.0
             if slot.quick_deaths > 1:
                 delay = min(0.1 * 2 ** (slot.quick_deaths - 2), SLOWEST)
-            log.warning("worker %d %s; it is replaced", slot.index, code)
+            log.warning(
+                "worker %d %s; it is replaced", slot.index, code, extra={"worker": slot.index}
+            )
             await self._notify()
             await asyncio.sleep(delay)
             if self._draining.is_set():
@@ -369,5 +371,5 @@ class Supervisor:
                         slot.owes_since is not None and now - slot.owes_since > ACK_BOUND
                     )
                 if late:
-                    log.error("worker %d is silent", slot.index)
+                    log.error("worker %d is silent", slot.index, extra={"worker": slot.index})
                     slot.process.kill()

@@ -23,7 +23,7 @@ from typing import Any
 
 import uvloop
 
-from geodns import app
+from geodns import app, logs
 from geodns.errors import GeodnsError
 from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
@@ -81,6 +81,8 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_BOUND):
                     await self._settle()
+            if self._pipeline is not None:
+                await asyncio.to_thread(self._pipeline.rulings.close)
             self._tell({"counters": self._all_counters()})
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(1):
@@ -114,6 +116,7 @@ class Worker:
             else:
                 in_force = await asyncio.to_thread(app.load_in_force, *wanted)
             settings = load["settings"]
+            await asyncio.to_thread(logs.change, **_log_of(settings), worker=True)
             if self._pipeline is None:
                 self._pipeline = app.make_pipeline(settings)
             else:
@@ -198,6 +201,10 @@ class Worker:
             log.error("internal error while answering, counted as internal_errors: %s", what)
 
 
+def _log_of(settings: dict[str, Any]) -> dict[str, Any]:
+    return {"form": settings["log"]["format"], "level": settings["log"]["level"]}
+
+
 def _stream_limits(settings: dict[str, Any]) -> StreamLimits:
     limits = settings["limits"]
     return StreamLimits(
@@ -226,14 +233,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--control", type=int, required=True, help="descriptor of the pipe")
     parser.add_argument("--udp", default="", help="descriptors: 3,5;4,6 for two workers")
     parser.add_argument("--tcp", default="", help="the same of TCP sockets")
+    parser.add_argument("--log", choices=("text", "json"), default="text", help="its form")
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format=f"%(asctime)s %(levelname)s worker process {os.getpid()}: %(message)s",
-    )
+    logs.start(chosen.log, "info", worker=True)
     _raise_file_limit()
     control = socket.socket(fileno=chosen.control)
     control.setblocking(False)
