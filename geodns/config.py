@@ -33,7 +33,6 @@ NOT_BUILT = (
     ("metrics",),
     ("feeds",),
     ("cache", "serve_stale"),
-    ("trust", "proxy"),
     ("trust", "forwarded"),
 )
 

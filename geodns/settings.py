@@ -234,6 +234,12 @@ class Trust(Section):
         description="Peers whose EDNS Client Subnet (RFC 7871) moves the client's place: "
         "addresses or CIDR blocks. From all others it is ignored.",
     )
+    proxy: tuple[Network, ...] = Field(
+        (),
+        description="Peers that put a PROXY header (version 2) before each datagram and "
+        "connection, which tells who their client is: addresses or CIDR blocks. From them it is "
+        "required; from all others it is an error.",
+    )
 
 
 class Orders(Section):

@@ -128,7 +128,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         '[ledger]\npath = "x"\n',
         "[feeds.adm]\nurl = 'x'\n",
         "[cache]\nserve_stale = true\n",
-        '[trust]\nproxy = ["127.0.0.1"]\n',
         '[trust]\nforwarded = ["127.0.0.1"]\n',
         '[upstream]\nservers = ["tls://9.9.9.9#dns.quad9.net"]\n',
         '[upstream]\nservers = ["https://dns.example/dns-query"]\n',
@@ -142,7 +141,7 @@ def test_what_is_not_built_says_so(text: str) -> None:
 
 def test_empty_trust_lists_are_no_fault() -> None:
     settings = parse_settings("[trust]\nproxy = []\nforwarded = []\n", Path("geodns.toml"))
-    assert settings.trust.ecs == ()
+    assert settings.trust.ecs == settings.trust.proxy == ()
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class Client:
 
     version: 4 or 6, of ``address``. address: the address as an integer; bits past ``prefix``
     are zero. prefix: how many leading bits are known (32 or 128 for a whole address).
-    provenance: ``peer`` or ``ecs``. offset: bits before ``address`` in the address as it
+    provenance: ``peer``, ``proxy`` or ``ecs``. offset: bits before ``address`` in the address as it
     came: 96 for mapped, NAT64 and Teredo, 16 for 6to4, else 0; what is added to a prefix
     length to speak of the original family. how: ``mapped``, ``6to4``, ``teredo``, ``nat64``
     or None where nothing was embedded.
@@ -75,10 +75,19 @@ class Ecs:
 
 def client_from_peer(packed: bytes) -> Client:
     """The client of a socket's peer: 4 or 16 octets, network order. ValueError otherwise."""
+    return _client_at(packed, "peer")
+
+
+def client_from_proxy(packed: bytes) -> Client:
+    """The client that a PROXY header names: 4 or 16 octets, network order. ValueError otherwise."""
+    return _client_at(packed, "proxy")
+
+
+def _client_at(packed: bytes, provenance: str) -> Client:
     if len(packed) == 4:
-        return Client(4, int.from_bytes(packed), 32, "peer")
+        return Client(4, int.from_bytes(packed), 32, provenance)
     if len(packed) == 16:
-        return _extract(int.from_bytes(packed), 128, "peer")
+        return _extract(int.from_bytes(packed), 128, provenance)
     raise ValueError(f"an address has 4 or 16 octets, not {len(packed)}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from geodns.fastpath.choice import choose_as_required
 from geodns.fastpath.pure import FastPath
 from geodns.fastpath.tables import HAND_UP, Kept, Load, OrderReplies, Peers, Places
-from geodns.locate.client import Networks
+from geodns.locate.client import MAPPED, Networks
 from geodns.model.message import AD
 from geodns.policy.rule import Rules
 from geodns.policy.snapshot import OrderRecord
@@ -23,6 +23,7 @@ between places (RFC 7871 section 7.4)."""
 MOST_VERDICTS = 1 << 22
 """Verdicts in the table of a load at most (32 MiB); above that the pipeline rules alone."""
 _LOW64 = 0xFFFFFFFFFFFFFFFF
+_NOBODY = Networks(())
 
 log = logging.getLogger("geodns.serve")
 
@@ -41,9 +42,12 @@ def make_fast_path(slots: int) -> FastPath:
     return FastPath(slots)
 
 
-def peers_of(clients: Networks) -> Peers:
-    """The peers that are served, as ranges."""
-    four, six = clients.ranges(4), clients.ranges(16)
+def peers_of(clients: Networks, without: Networks = _NOBODY) -> Peers:
+    """The peers that are served, as ranges, less those of ``without``."""
+    apart = without.ranges(4)
+    four = _less(clients.ranges(4), apart)
+    mapped = [(MAPPED << 32 | first, MAPPED << 32 | last) for first, last in apart]
+    six = _less(clients.ranges(16), sorted([*without.ranges(16), *mapped]))
     return Peers(
         array("I", [first for first, _ in four]),
         array("I", [last for _, last in four]),
@@ -52,6 +56,20 @@ def peers_of(clients: Networks) -> Peers:
         array("Q", [last >> 64 for _, last in six]),
         array("Q", [last & _LOW64 for _, last in six]),
     )
+
+
+def _less(ranges: list[tuple[int, int]], holes: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Disjoint ascending ranges without the addresses of others, which ascend too."""
+    left = []
+    for first, last in ranges:
+        for begin, end in holes:
+            if end >= first and begin <= last:
+                if begin > first:
+                    left.append((first, begin - 1))
+                first = end + 1
+        if first <= last:
+            left.append((first, last))
+    return left
 
 
 def load_of(in_force: InForce, *, blocks: bool = True) -> Load | None:

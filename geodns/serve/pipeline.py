@@ -1,6 +1,6 @@
 """The way of a query through the house, in one straight function: start reading here.
 
-    packet -> read -> admit -> identify -> locate -> rule on the question
+    packet -> unwrap -> read -> admit -> identify -> locate -> rule on the question
            -> block: reply
            -> allow: local names, cache or forward -> rule on aliases and addresses -> reply
 
@@ -20,7 +20,15 @@ from time import monotonic
 from typing import Any
 
 from geodns.fastpath.pure import FastPath
-from geodns.locate.client import Client, Ecs, Networks, client_from_ecs, client_from_peer, read_ecs
+from geodns.locate.client import (
+    Client,
+    Ecs,
+    Networks,
+    client_from_ecs,
+    client_from_peer,
+    client_from_proxy,
+    read_ecs,
+)
 from geodns.model.message import (
     ANY,
     AXFR,
@@ -40,6 +48,7 @@ from geodns.model.message import (
     read_query,
 )
 from geodns.model.name import from_labels
+from geodns.model.proxy import SIGNATURE, BadHeader, NoHeader, read_header
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import counts, reply
@@ -95,10 +104,10 @@ class Pipeline:
 
     def apply(self, settings: dict[str, Any]) -> None:
         """Take over the settings that can change while the server runs."""
-        trusted = settings["trust"]["ecs"]
-        self._clients = Networks([*settings["server"]["clients"], *trusted])
-        self._trusted = Networks(trusted)
-        self.fast.serve(peers_of(self._clients), peers_of(self._trusted))
+        trusted, proxies = settings["trust"]["ecs"], settings["trust"]["proxy"]
+        self._clients = Networks([*settings["server"]["clients"], *trusted, *proxies])
+        self._trusted, self._proxies = Networks(trusted), Networks(proxies)
+        self.fast.serve(peers_of(self._clients, self._proxies), peers_of(self._trusted))
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
         self.rulings.turn(settings["log"]["rulings"])
@@ -123,26 +132,50 @@ class Pipeline:
         """Whether a peer (packed address) is admitted."""
         return peer in self._clients
 
+    def wraps(self, peer: bytes) -> bool:
+        """Whether a peer (packed address) has to put a PROXY header before what it sends."""
+        return bool(self._proxies) and peer in self._proxies
+
     def answer(
-        self, packet: bytes, peer: bytes, *, stream: bool
+        self, packet: bytes, peer: bytes, *, stream: bool, source: bytes | None = None
     ) -> bytes | Awaitable[bytes | None] | None:
         """Answer one packet: a reply, None for none, or an awaitable where an upstream is asked.
 
-        peer: packed address (4 or 16 octets) of the socket's peer. stream: TCP. Never raises.
+        peer: packed address (4 or 16 octets) of the socket's peer. stream: TCP. source: the
+        client's address, where the PROXY header of a stream told one; a datagram has its own
+        before the query. Never raises.
         """
         try:
-            return self._answer(packet, peer, stream)
+            return self._answer(packet, peer, stream, source)
         except Exception as fault:
             return self._broken(packet, fault)
 
     def _answer(
-        self, packet: bytes, peer: bytes, stream: bool
+        self, packet: bytes, peer: bytes, stream: bool, source: bytes | None
     ) -> bytes | Awaitable[bytes | None] | None:
         count = self._counts
         transport = "tcp" if stream else "udp"
         count[f"queries/{transport}"] += 1
 
-        # 1. Read. First, since nothing may be believed of a packet that is no query.
+        # 0. Unwrap, by the socket's peer: only listed proxies may say for whom they ask. First,
+        #    since what they put in front is no part of the query.
+        bare = False
+        if not stream and self.wraps(peer):
+            try:
+                header = read_header(packet)
+            except NoHeader:
+                bare = True
+                count["proxy/missing"] += 1
+            except BadHeader:
+                header = None
+            if not bare:
+                if header is None:
+                    count["proxy/malformed"] += 1
+                    count["dropped"] += 1
+                    return None
+                packet, source = packet[header.size :], header.source
+
+        # 1. Read. Before all that follows: nothing may be believed of a packet that is no query.
         try:
             query = read_query(packet)
         except Dropped:
@@ -150,19 +183,21 @@ class Pipeline:
             return None
         except Malformed as fault:
             count["malformed"] += 1
+            count["proxy/unexpected"] += packet.startswith(SIGNATURE)
             return reply.error(packet, fault)
         limit = reply.size_limit(query, stream=stream)
 
         # 2. Admit, by the socket's peer. Before identify: an address that somebody claims
         #    must never open the door.
-        if peer not in self._clients:
+        if bare or peer not in self._clients:
             count["refused"] += 1
-            options = reply.Options(ede=((EDE_PROHIBITED, "this server does not serve you"),))
+            why = "a PROXY header is missing" if bare else "this server does not serve you"
+            options = reply.Options(ede=((EDE_PROHIBITED, why),))
             return reply.status(query, REFUSED, limit, options)
 
         # 3. Identify. Before locate, and once: from here on `client` is who is judged.
         try:
-            client, ecs = self._identify(query, peer)
+            client, ecs = self._identify(query, peer, source)
         except ValueError:
             count["malformed"] += 1
             return reply.status(query, FORMERR, limit)
@@ -273,19 +308,24 @@ class Pipeline:
         self._counts["allowed"] += 1
         return reply.passed(asked.query, response, packet, options, asked.limit, whole=not cut)
 
-    def _identify(self, query: Query, peer: bytes) -> tuple[Client, Ecs | None]:
-        """Who is judged: trusted ECS, then the socket. Malformed ECS is ValueError for anybody."""
+    def _identify(
+        self, query: Query, peer: bytes, source: bytes | None
+    ) -> tuple[Client, Ecs | None]:
+        """Who is judged: whom a proxy names, else the socket's peer; and where that one is
+        trusted with ECS, whom its option names. Malformed ECS is ValueError for anybody."""
+        client = client_from_peer(peer) if source is None else client_from_proxy(source)
         if query.edns is None or not query.edns.options:
-            return client_from_peer(peer), None
+            return client, None
         found = [data for code, data in query.edns.options if code == OPTION_ECS]
         if not found:
-            return client_from_peer(peer), None
+            return client, None
         if len(found) > 1:
             raise ValueError("two ECS options")
         ecs = read_ecs(found[0])
-        if peer not in self._trusted:
-            return client_from_peer(peer), None
-        return (client_from_ecs(ecs) if ecs.source else client_from_peer(peer)), ecs
+        # A proxy's own trust in ECS is not lent to the clients for whom it speaks.
+        if (peer if source is None else source) not in self._trusted:
+            return client, None
+        return (client_from_ecs(ecs) if ecs.source else client), ecs
 
     def _not_ours(self, query: Query, limit: int) -> bytes | None:
         if query.qclass == IN and query.qtype not in (AXFR, IXFR):

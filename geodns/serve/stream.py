@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+from geodns.model.proxy import SIGNATURE, BadHeader, NoHeader, read_header
 from geodns.serve.udp import Answers, Reply
 
 HEADER = 12
@@ -19,6 +20,9 @@ LARGEST_QUERY = 16384
 """Octets of a query at most; a connection that announces more is closed."""
 WRITE_HIGH = 128 << 10
 """Octets of unsent replies at which a connection is not read any more."""
+
+_PROXY_SIZE = int.from_bytes(SIGNATURE[:2])
+"""What a PROXY header announces, read as the length of a message."""
 
 BATCH = 64
 """Replies given at once before other work gets its turn."""
@@ -38,7 +42,8 @@ class StreamLimits:
 class StreamListener:
     """Accepts connections on one or more bound TCP sockets, within limits.
 
-    ``limits`` may be replaced at any time. ``counters`` is written in place (``tcp/*``).
+    ``limits`` may be replaced at any time. ``counters`` is written in place (``tcp/*``,
+    ``proxy/*``).
     """
 
     def __init__(
@@ -64,6 +69,9 @@ class StreamListener:
             "tcp/displaced",
             "tcp/cut",
             "tcp/open",
+            "proxy/missing",
+            "proxy/malformed",
+            "proxy/unexpected",
             "internal_errors",
         ):
             counters.setdefault(key, 0)
@@ -94,23 +102,39 @@ class StreamListener:
         for connection in list(self._connections):
             connection.cut()
 
-    def admit(self, connection: StreamConnection, peer: bytes) -> bool:
-        """Make room for a new connection, closing the oldest idle one if need be."""
+    def admit(self, connection: StreamConnection, client: bytes | None) -> bool:
+        """Make room for a new connection, closing the oldest idle one if need be.
+
+        client: packed address; None where it is not known yet, but will be given to ``assign``.
+        """
         self.counters["tcp/accepted"] += 1
-        mine = self._clients.setdefault(peer, {})
-        full = len(mine) >= self.limits.per_client and not self._displace(mine)
-        if full or (
+        if (client is not None and not self._has_share(client)) or (
             len(self._connections) >= self.limits.connections
             and not self._displace(self._connections)
         ):
-            if not mine:
-                del self._clients[peer]
             self.counters["tcp/refused"] += 1
             return False
-        self._clients.setdefault(peer, {})[connection] = None
         self._connections[connection] = None
         self.counters["tcp/open"] = len(self._connections)
+        if client is not None:
+            self._hold(connection, client)
         return True
+
+    def assign(self, connection: StreamConnection, client: bytes) -> bool:
+        """Count an admitted connection as a client's; whether the client may have one more."""
+        if not self._has_share(client):
+            self.counters["tcp/refused"] += 1
+            return False
+        self._hold(connection, client)
+        return True
+
+    def _has_share(self, client: bytes) -> bool:
+        mine = self._clients.get(client, {})
+        return len(mine) < self.limits.per_client or self._displace(mine)
+
+    def _hold(self, connection: StreamConnection, client: bytes) -> None:
+        connection.client = client
+        self._clients.setdefault(client, {})[connection] = None
 
     def _displace(self, among: dict[StreamConnection, None]) -> bool:
         idle = [connection for connection in among if not connection.busy]
@@ -126,11 +150,12 @@ class StreamListener:
         """Count a connection as gone."""
         if self._connections.pop(connection, self) is self:
             return
-        mine = self._clients.get(connection.peer)
-        if mine is not None:
+        client = connection.client
+        mine = None if client is None else self._clients.get(client)
+        if client is not None and mine is not None:
             mine.pop(connection, None)
             if not mine:
-                del self._clients[connection.peer]
+                del self._clients[client]
         self.counters["tcp/open"] = len(self._connections)
 
 
@@ -151,6 +176,9 @@ class StreamConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.peer = b""
+        self.client: bytes | None = None
+        self._wrapped = False
+        self._source: bytes | None = None
         self.since = self._loop.time()
 
     @property
@@ -171,7 +199,9 @@ class StreamConnection(asyncio.Protocol):
         host: str = address[0].partition("%")[0]
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.peer = socket.inet_pton(family, host)
-        if self._listener.draining or not self._listener.admit(self, self.peer):
+        self._wrapped = self._listener.answers.wraps(self.peer)
+        client = None if self._wrapped else self.peer
+        if self._listener.draining or not self._listener.admit(self, client):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=WRITE_HIGH)
@@ -221,7 +251,7 @@ class StreamConnection(asyncio.Protocol):
 
     def _take(self) -> None:
         """Answer the whole messages that have arrived, as far as the limits allow."""
-        if self._transport is None or self._taking:
+        if self._transport is None or self._taking or not self._unwrap():
             return
         self._taking = True
         ready: list[bytes] = []
@@ -237,8 +267,9 @@ class StreamConnection(asyncio.Protocol):
                 self._loop.call_soon(self._take)
                 break
             size = buffer[at] << 8 | buffer[at + 1]
-            if not HEADER <= size <= LARGEST_QUERY:
-                self._counters["tcp/cut"] += 1
+            unexpected = size == _PROXY_SIZE and buffer.startswith(SIGNATURE, at)
+            if unexpected or not HEADER <= size <= LARGEST_QUERY:
+                self._counters["proxy/unexpected" if unexpected else "tcp/cut"] += 1
                 self._ended = True
                 at = len(buffer)
                 break
@@ -258,10 +289,38 @@ class StreamConnection(asyncio.Protocol):
         self._taking = False
         self._steer()
 
+    def _unwrap(self) -> bool:
+        """Take the PROXY header off; whether what follows may be read."""
+        if self._listener.answers.wraps(self.peer) != self._wrapped:
+            # The settings have changed: what this connection said of its client, or did not say,
+            # is not what they ask for now.
+            self.finish()
+            return False
+        if not self._wrapped or self.client is not None:
+            return True
+        try:
+            header = read_header(self._buffer)
+        except (NoHeader, BadHeader) as fault:
+            missing = isinstance(fault, NoHeader)
+            self._counters["proxy/missing" if missing else "proxy/malformed"] += 1
+            self.finish()
+            return False
+        if header is None:
+            if self._ended:
+                self.finish()
+            return False
+        if not self._listener.assign(self, header.source or self.peer):
+            self.cut()
+            return False
+        self._source = header.source
+        del self._buffer[: header.size]
+        return True
+
     def _answer(self, packet: bytes, ready: list[bytes]) -> int:
         """Answer one message; returns the octets that this added to ``ready``."""
         try:
-            reply = self._listener.answers.answer(packet, self.peer, stream=True)
+            answer = self._listener.answers.answer
+            reply = answer(packet, self.peer, stream=True, source=self._source)
         except Exception as error:
             self._internal(error)
             return 0

@@ -24,11 +24,19 @@ Reply = bytes | None
 class Answers(Protocol):
     """What a transport needs of the pipeline."""
 
-    def answer(self, packet: bytes, peer: bytes, *, stream: bool) -> Reply | Awaitable[Reply]:
-        """Take one query, give its reply, None for none, or an awaitable of either."""
+    def answer(
+        self, packet: bytes, peer: bytes, *, stream: bool, source: bytes | None = None
+    ) -> Reply | Awaitable[Reply]:
+        """Take one query, give its reply, None for none, or an awaitable of either.
+
+        source: who asks, where the PROXY header of a stream told it.
+        """
 
     def serves(self, peer: bytes) -> bool:
         """Whether a peer (packed address) is one of those whose queries are resolved."""
+
+    def wraps(self, peer: bytes) -> bool:
+        """Whether a peer has to put a PROXY header before what it sends."""
 
 
 DRAIN = 64

@@ -166,7 +166,8 @@ class Worker:
     def _all_counters(self) -> dict[str, int]:
         counters = dict(self._counters)
         if self._pipeline is not None:
-            counters.update(self._pipeline.counters())
+            for name, count in self._pipeline.counters().items():
+                counters[name] = counters.get(name, 0) + count
             counters["internal_errors"] += sum(
                 count for name, count in counters.items() if name.startswith("internal/")
             )

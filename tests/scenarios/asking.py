@@ -48,6 +48,20 @@ def option(code: int, data: bytes) -> bytes:
     return struct.pack("!HH", code, len(data)) + data
 
 
+def proxy_header(client: str | None, *, transport: int = 2, tlvs: bytes = b"") -> bytes:
+    """A PROXY header (version 2) that names a client; None for LOCAL. transport: 1 TCP, 2 UDP."""
+    fixed = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
+    if client is None:
+        return fixed + b"\x20\x00" + struct.pack("!H", len(tlvs)) + tlvs
+    address = ipaddress.ip_address(client)
+    there = (
+        b"\xc0\x00\x02\x35" if address.version == 4 else ipaddress.ip_address("2001:db8::35").packed
+    )
+    block = address.packed + there + struct.pack("!HH", 40000, 53) + tlvs
+    family = 1 if address.version == 4 else 2
+    return fixed + bytes((0x21, family << 4 | transport)) + struct.pack("!H", len(block)) + block
+
+
 def build(
     name: str,
     qtype: str = "A",
@@ -71,30 +85,35 @@ def build(
     return head + wire_name(name) + kinds + record
 
 
-def send_udp(server: tuple[str, int], source: str, packet: bytes, patience: float) -> bytes | None:
+def send_udp(
+    server: tuple[str, int], source: str, packet: bytes, patience: float, header: bytes = b""
+) -> bytes | None:
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.bind((source, 0))
         sock.connect(server)
         sock.settimeout(patience)
-        sock.send(packet)
+        sock.send(header + packet)
         try:
             return sock.recv(65535)
         except TimeoutError:
             return None
 
 
-def send_tcp(server: tuple[str, int], source: str, packet: bytes, patience: float) -> bytes | None:
+def send_tcp(
+    server: tuple[str, int], source: str, packet: bytes, patience: float, header: bytes = b""
+) -> bytes | None:
+    """header: octets in front of all else, such as a PROXY header."""
     family = socket.AF_INET6 if ":" in source else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.bind((source, 0))
         sock.settimeout(patience)
         sock.connect(server)
-        sock.sendall(len(packet).to_bytes(2) + packet)
+        sock.sendall(header + len(packet).to_bytes(2) + packet)
         try:
             head = _exactly(sock, 2)
             return _exactly(sock, int.from_bytes(head)) if head else None
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             return None
 
 

@@ -8,6 +8,7 @@ fresh server with a cold cache and goes through its ``steps``. A step either has
 from, ask     one or more clients and questions (``name TYPE [CLASS]``); all combinations
 over          udp (default), tcp, both;  edns: announced size, false for none (default 1232)
 do cd ad_bit  bits of the query;  ecs: a client subnet to claim
+proxy         a client to name in a PROXY header in front; "local" for its LOCAL command
 rcode         expected, default NOERROR;  answer: records, in order (default: not looked at)
 ede           code, default none; ede_text: part of its text
 soa ttl ttl_max    owner of the SOA; smallest TTL of the reply, exactly or at most
@@ -38,7 +39,7 @@ GEO = HERE.parent / "geo"
 KEYS = {
     *("from", "ask", "over", "edns", "do", "cd", "ad_bit", "ecs", "rcode", "answer", "ede"),
     *("ede_text", "soa", "ttl", "ttl_max", "ecs_scope", "tc", "ad", "upstream", "grounds"),
-    *("change", "why"),
+    *("change", "why", "proxy"),
 }
 FILE_KEYS = {
     *("about", "geofeed", "clients", "settings", "orders", "zone", "manners", "scenario"),
@@ -119,13 +120,18 @@ def _ask(world: World, step: dict[str, Any], client: str, ask: str, over: str) -
         ad=step.get("ad_bit", False),
     )
     before = len(world.upstream.seen)
-    reply = world.ask(packet, client, stream=over == "tcp")
+    header = b""
+    if "proxy" in step:
+        named = None if step["proxy"] == "local" else step["proxy"]
+        header = asking.proxy_header(named, transport=1 if over == "tcp" else 2)
+    reply = world.ask(packet, client, stream=over == "tcp", header=header)
     _check(step, reply)
     if "upstream" in step:
         found = len(world.upstream.seen) - before
         assert found == step["upstream"], f"upstream was asked {found} times"
     if "grounds" in step:
-        assert _grounds(world, client, claimed, packet) == set(step["grounds"])
+        judged = step.get("proxy", client)
+        assert _grounds(world, judged, claimed, packet) == set(step["grounds"])
 
 
 def _check(step: dict[str, Any], reply: Reply) -> None:

@@ -68,20 +68,28 @@ class World:
     stale: Sequence[int]
     now: datetime = NOW
 
-    def ask(self, packet: bytes, client: str, *, stream: bool = False) -> Reply:
-        """Ask, check the manners of the reply, and give it."""
-        raw = self.send(packet, client, stream=stream)
+    def ask(
+        self, packet: bytes, client: str, *, stream: bool = False, header: bytes = b""
+    ) -> Reply:
+        """Ask, check the manners of the reply, and give it. header: PROXY header in front."""
+        raw = self.send(packet, client, stream=stream, header=header)
         assert raw is not None, "no reply"
         reply = asking.read(raw)
         asking.check_manners(packet, reply, stream=stream)
         return reply
 
     def send(
-        self, packet: bytes, client: str, *, stream: bool = False, patience: float = asking.PATIENCE
+        self,
+        packet: bytes,
+        client: str,
+        *,
+        stream: bool = False,
+        patience: float = asking.PATIENCE,
+        header: bytes = b"",
     ) -> bytes | None:
         server = self.servers["6" if ":" in client else "4"]
         send = asking.send_tcp if stream else asking.send_udp
-        return send(server, client, packet, patience)
+        return send(server, client, packet, patience, header)
 
     def rewrite(self, files: Mapping[str, str]) -> None:
         """Change order files (an empty text removes one) and put the result in force."""

@@ -11,17 +11,23 @@ class Answering:
 
     def __init__(self) -> None:
         self.seen: list[tuple[bytes, bytes, bool]] = []
+        self.sources: list[bytes | None] = []
         self.waiting: dict[bytes, asyncio.Future[bytes | None]] = {}
         self.reply_size = 0
         self.strangers: set[bytes] = set()
+        self.proxies: set[bytes] = set()
 
     def serves(self, peer: bytes) -> bool:
         return peer not in self.strangers
 
+    def wraps(self, peer: bytes) -> bool:
+        return peer in self.proxies
+
     def answer(
-        self, packet: bytes, peer: bytes, *, stream: bool
+        self, packet: bytes, peer: bytes, *, stream: bool, source: bytes | None = None
     ) -> bytes | Awaitable[bytes | None] | None:
         self.seen.append((packet, peer, stream))
+        self.sources.append(source)
         word = packet.strip(b".")
         if word.startswith(b"now"):
             return b"re:" + packet + bytes(self.reply_size)
