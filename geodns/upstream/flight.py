@@ -17,9 +17,12 @@ from geodns.model.message import (
     REFUSED,
     SERVFAIL,
     opt_record,
+    option,
 )
 from geodns.model.response import Response, read_response
-from geodns.upstream.transport import Lane, Server
+from geodns.upstream.channel import Channel
+from geodns.upstream.row import Row
+from geodns.upstream.server import Server
 
 _OUR_SIZE = 1232  # octets, the UDP payload that fits everywhere (DNS flag day 2020)
 _OPT = {do: opt_record(_OUR_SIZE, dnssec_ok=do) for do in (False, True)}
@@ -29,6 +32,8 @@ _BARE_HEAD = {cd: pack("!5H", RD | AD | CD * cd, 1, 0, 0, 0) for cd in (False, T
 
 _QR_AND_OPCODE, _TC = 0xF8, 0x02  # in the third octet of a message
 _FIRST_EXTENDED = 16
+_PADDING, _PADDING_BLOCK = 12, 128
+_REASKED = 3  # times that a question is asked again since a connection ended
 
 _NO_REACHABLE_AUTHORITY = 22  # RFC 8914 section 4.23
 _NETWORK_ERROR = 23  # RFC 8914 section 4.24
@@ -51,47 +56,45 @@ class Tower(Protocol):
     """What a flight needs of the forwarder."""
 
     timeout: float
+    attempts: int
     counters: dict[str, int]
-
-    def plan(self, now: float) -> tuple[Server, ...]:
-        """The servers to ask, in order, each as often as it may be asked."""
-        ...
 
     def landed(self, flight: Flight) -> None:
         """Forget a flight that has ended."""
         ...
 
-    def over_stream(self, flight: Flight, server: Server, body: bytes) -> None:
-        """Ask a server over TCP, then call ``stream_heard`` or ``stream_failed``."""
-        ...
-
 
 class Flight:
-    """The state of one question, driven by datagrams, errors and the forwarder's sweep.
+    """The state of one question, driven by messages, errors and the forwarder's sweep.
 
-    key: by which callers share it. deadline: loop time at which the server asked last counts as
-    silent. waiters: a future for each caller. A reply to an earlier attempt is as welcome
-    as one to the last; what answers nothing is left to the attacker's disappointment.
+    key: by which callers share it. row: the servers that may be asked. deadline: loop time at
+    which the server asked last counts as silent. waiters: a future for each caller. good: whether
+    it ended with an answer. A reply to an earlier attempt is as welcome as one to the last;
+    what answers nothing is left to the attacker's disappointment.
     """
 
     __slots__ = (
         "_asked",
         "_bare",
+        "_begun",
         "_best",
         "_body",
         "_checking_disabled",
-        "_current",
+        "_dnssec_ok",
         "_done",
         "_plan",
-        "_question",
+        "_reasked",
         "_silent",
         "_step",
-        "_streaming",
+        "_streamed",
         "_tower",
         "deadline",
         "ended",
+        "good",
         "key",
         "loop",
+        "question",
+        "row",
         "waiters",
     )
 
@@ -99,6 +102,7 @@ class Flight:
         self,
         tower: Tower,
         loop: asyncio.AbstractEventLoop,
+        row: Row,
         key: bytes,
         question: bytes,
         dnssec_ok: bool,
@@ -106,22 +110,26 @@ class Flight:
     ) -> None:
         self.key = key
         self.loop = loop
+        self.row = row
+        self.question = question
         self.waiters: list[asyncio.Future[Response]] = []
         self.deadline = inf
         self.ended = False
+        self.good = False
         self._tower = tower
-        self._question = question
+        self._dnssec_ok = dnssec_ok
         self._checking_disabled = checking_disabled
         self._body = _HEAD[checking_disabled] + question + _OPT[dnssec_ok]
-        self._plan = tower.plan(loop.time())
+        self._begun = loop.time()
+        self._plan = row.order(self._begun) * tower.attempts
         self._step = 0
-        self._current: Server | None = None
-        self._asked: list[tuple[Lane, int]] = []
+        self._asked: list[tuple[Channel, int, float]] = []
         self._done: tuple[Server, ...] = ()
         self._bare: tuple[Server, ...] = ()
+        self._streamed: tuple[Server, ...] = ()
+        self._reasked = 0
         self._best: Response | None = None
         self._silent = False
-        self._streaming = False
 
     def ask_next(self) -> None:
         """Ask the next server that has not answered badly yet; without one, end."""
@@ -130,9 +138,9 @@ class Flight:
             self._step += 1
             if server in self._done:
                 continue
-            if self._current is not None and server is not self._current:
+            if self._asked and server is not self._asked[-1][0].server:
                 self._tower.counters["failovers"] += 1
-            if self._send(server, self._body):
+            if self._send(server):
                 return
         if self._best is not None:
             self.finish(self._best)
@@ -141,120 +149,159 @@ class Flight:
         else:
             self.finish(UpstreamFailure(_NETWORK_ERROR, "no upstream could be reached"))
 
-    def _send(self, server: Server, body: bytes) -> bool:
-        self._current = server
+    def _send(self, server: Server, *, stream: bool = False) -> bool:
+        now = self.loop.time()
+        ask = server.ask_stream if stream else server.ask
         try:
-            self._asked.append(server.ask(body, self, self.loop))
-        except OSError:
+            channel, ident = ask(self.body_for(server), self, self.loop)
+        except OSError as error:
             self._tower.counters["errors"] += 1
-            server.unreachable(self.loop.time())
+            server.unreachable(now)
+            server.refused(str(error), now)
             return False
-        self._tower.counters["sent"] += 1
-        self.deadline = self.loop.time() + self._tower.timeout
+        self._asked.append((channel, ident, now))
+        self._tower.counters["tcp" if stream else "sent"] += 1
+        timeout = self._tower.timeout
+        if self._step == len(self._plan):
+            # Nobody is left to be asked instead, so that waiting costs nothing.
+            self.deadline = max(now + timeout, self._begun + timeout * self._tower.attempts)
+        elif stream:
+            self.deadline = now + timeout
+        else:
+            rounds = (self._step - 1) // len(self.row.servers)
+            self.deadline = now + min(timeout, server.wait * 2**rounds)
         return True
 
-    def heard(self, server: Server, packet: bytes) -> bool:
-        """Take a datagram that has the query's ID; return whether it was the reply."""
+    def body_for(self, server: Server) -> bytes:
+        """The query as this server should get it, behind the ID."""
+        if server in self._bare:
+            return _BARE_HEAD[self._checking_disabled] + self.question
+        if server.plain:
+            return self._body
+        # Padded to a multiple of 128 octets (RFC 8467 section 4.1), the ID counted.
+        short = -(2 + len(self._body) + 4) % _PADDING_BLOCK
+        opt = opt_record(_OUR_SIZE, option(_PADDING, bytes(short)), dnssec_ok=self._dnssec_ok)
+        return _HEAD[self._checking_disabled] + self.question + opt
+
+    def heard(self, channel: Channel, ident: int, packet: bytes) -> bool:
+        """Take a message for a query of this flight; return whether it was the reply."""
         if self.ended:
             return False
         if not self._matches(packet):
             # A server that cannot read the query may have no question to send back.
-            if len(packet) != 12 or packet[2] & _QR_AND_OPCODE != 0x80:
+            if (
+                len(packet) == 12
+                and packet[2] & _QR_AND_OPCODE == 0x80
+                and packet[3] & 0xF in _WITHOUT_OPT
+            ):
+                self._without_opt(channel, None)
+            elif channel.stream:
+                self._tower.counters["malformed"] += 1
+                self._poor(channel, None)
+            else:
                 return False
-            if packet[3] & 0xF not in _WITHOUT_OPT:
-                return False
-            self._without_opt(server, None)
-        elif packet[2] & _TC:
-            server.answered()
-            self._over_stream(server)
+        elif not packet[2] & _TC:
+            self._judge(channel, ident, packet)
+        elif channel.stream:
+            self._tower.counters["malformed"] += 1
+            self._poor(channel, None)
         else:
-            self._judge(server, packet)
+            self._timed(channel, ident)
+            self._over_stream(channel)
         return True
 
     def _matches(self, packet: bytes) -> bool:
         """Whether it is a response to this question, the letters' case apart."""
-        if packet[2] & _QR_AND_OPCODE != 0x80 or packet[4:6] != b"\x00\x01":
+        if len(packet) < 12 or packet[2] & _QR_AND_OPCODE != 0x80 or packet[4:6] != b"\x00\x01":
             return False
-        question = self._question
+        question = self.question
         if packet.startswith(question, 12):
             return True
         echoed = packet[12 : 12 + len(question)]
         return echoed[-4:] == question[-4:] and echoed[:-4].lower() == question[:-4].lower()
 
-    def _judge(self, server: Server, packet: bytes) -> None:
-        server.answered()
+    def _judge(self, channel: Channel, ident: int, packet: bytes) -> None:
         try:
             response = read_response(packet)
         except ValueError:
             self._tower.counters["malformed"] += 1
-            self._poor(server, None)
+            self._poor(channel, None)
             return
         rcode = response.rcode
         if rcode in _WITHOUT_OPT:
-            self._without_opt(server, response)
+            self._without_opt(channel, response)
         elif rcode in _NEXT_MAY_DO or rcode >= _FIRST_EXTENDED:
-            self._poor(server, response)
+            self._poor(channel, response)
         else:
+            self._timed(channel, ident)
+            self.good = True
             self.finish(response)
 
-    def _without_opt(self, server: Server, response: Response | None) -> None:
+    def _timed(self, channel: Channel, ident: int) -> None:
+        """Tell the server how long this answer took; TCP after UDP says nothing new."""
+        server = channel.server
+        if channel.stream and server.plain:
+            return
+        for asked, number, since in self._asked:
+            if number == ident and asked is channel:
+                server.took(self.loop.time() - since)
+                return
+
+    def _without_opt(self, channel: Channel, response: Response | None) -> None:
+        server = channel.server
         if server in self._bare:
-            self._poor(server, response)
+            self._poor(channel, response)
             return
         self._bare += (server,)
-        if not self._streaming and not self._send(
-            server, _BARE_HEAD[self._checking_disabled] + self._question
-        ):
-            self._poor(server, response)
+        if self._is_last(channel) and not self._send(server, stream=server in self._streamed):
+            self._poor(channel, response)
 
-    def _poor(self, server: Server, response: Response | None) -> None:
+    def _is_last(self, channel: Channel) -> bool:
+        return channel is self._asked[-1][0]
+
+    def _poor(self, channel: Channel, response: Response | None) -> None:
         """Go on to the next server, but keep the response in case that none is better."""
         if response is not None:
             self._best = response
-        self._done += (server,)
-        if server is self._current and not self._streaming:
+        self._done += (channel.server,)
+        if self._is_last(channel):
             self.ask_next()
 
-    def _over_stream(self, server: Server) -> None:
-        if not self._streaming:
-            self._streaming = True
-            self._current = server
-            self.deadline = inf
-            self._tower.over_stream(self, server, self._body)
+    def _over_stream(self, channel: Channel) -> None:
+        server = channel.server
+        if server not in self._streamed:
+            self._streamed += (server,)
+            if not self._send(server, stream=True):
+                self._poor(channel, None)
 
-    def stream_heard(self, server: Server, packet: bytes) -> None:
-        """Take a message that came over TCP and has the query's ID."""
+    def failed(self, channel: Channel, *, again: bool) -> None:
+        """Learn that no reply will come over a socket or connection."""
         if self.ended:
             return
-        self._streaming = False
-        if len(packet) >= 12 and self._matches(packet) and not packet[2] & _TC:
-            self._judge(server, packet)
-        else:
-            self._tower.counters["malformed"] += 1
-            self._poor(server, None)
-
-    def stream_failed(self, server: Server, *, silent: bool) -> None:
-        """Learn that TCP to the server failed."""
-        if not self.ended:
-            self._streaming = False
-            self._silent = self._silent or silent
-            self._poor(server, None)
-
-    def failed(self, server: Server) -> None:
-        """Learn from the network that a datagram cannot reach the server."""
-        if self.ended:
-            return
+        server = channel.server
         self._tower.counters["errors"] += 1
-        server.unreachable(self.loop.time())
-        if server is self._current and not self._streaming:
-            self.ask_next()
+        again = again and self._reasked < _REASKED
+        if not again and (server.plain is not channel.stream):
+            server.unreachable(self.loop.time())
+        if not self._is_last(channel):
+            return
+        if again:
+            self._reasked += 1
+            if self._send(server, stream=server in self._streamed):
+                return
+        if channel.stream:
+            self._done += (server,)
+        self.ask_next()
 
     def timed_out(self, now: float) -> None:
         """Learn that the server asked last was silent until ``now``."""
         self._tower.counters["timeouts"] += 1
         self._silent = True
-        if self._current is not None:
-            self._current.timed_out(now)
+        if self._asked:
+            server = self._asked[-1][0].server
+            server.timed_out(now)
+            if server in self._streamed:
+                self._done += (server,)
         self.ask_next()
 
     def finish(self, outcome: Response | UpstreamFailure) -> None:
@@ -263,9 +310,13 @@ class Flight:
             return
         self.ended = True
         self.deadline = inf
+        if self.good and self._done:
+            now = self.loop.time()
+            for server in self._done:
+                server.worse(now)
         self._tower.landed(self)
-        for lane, ident in self._asked:
-            lane.forget(ident)
+        for channel, ident, _ in self._asked:
+            channel.forget(ident)
         for waiter in self.waiters:
             if waiter.done():
                 continue

@@ -7,11 +7,18 @@ usual case on a cold cache, and those would cost more than all the rest of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 
+from geodns.model.name import ancestors
+from geodns.model.resolver import parse_resolver
 from geodns.model.response import Response
+from geodns.upstream.channel import random_numbers
 from geodns.upstream.flight import Flight, UpstreamFailure
-from geodns.upstream.transport import Server, Streams, parse_server, random_numbers
+from geodns.upstream.probe import Probe
+from geodns.upstream.row import Row
+from geodns.upstream.server import Server
+from geodns.upstream.trust import Trust
 
 __all__ = ["Forwarder", "TooManyMisses", "UpstreamFailure"]
 
@@ -20,7 +27,7 @@ _SWEEPS = 16  # sweeps within a timeout
 
 _NETWORK_ERROR = 23  # RFC 8914 section 4.24
 
-_COUNTED = "sent timeouts mismatched tcp failovers errors malformed shared"
+_COUNTED = "sent timeouts mismatched tcp failovers errors malformed shared probes"
 _FLAGS = {(do, cd): bytes((do << 1 | cd,)) for do in (False, True) for cd in (False, True)}
 
 
@@ -29,56 +36,107 @@ class TooManyMisses(Exception):
 
 
 class Forwarder:
-    """Asks the servers in order, and each question once at a time.
+    """Asks the servers, the quickest first, and each question once at a time.
 
-    servers: ``ADDRESS:PORT``, in the order to ask. timeout: seconds a server gets before the
-    next is asked (its reply is still taken until the flight ends). attempts: how often
+    servers: as ``parse_resolver`` takes them. timeout: seconds a server gets at the most before
+    the next is asked (its reply is still taken until the flight ends). attempts: how often
     the row of servers is gone through. misses: questions that may be under way at once. All
     may be set anew at any time; flights under way end with the servers they began with.
+    zones: folded names and the servers that are asked about them and what is below them. ca: a
+    PEM file of certificate authorities for encrypted servers, None for the system's.
 
-    counters: sent, timeouts, mismatched (datagrams that answer nothing asked), tcp,
+    counters: sent, timeouts, mismatched (messages that answer nothing asked), tcp,
     failovers (another server had to be asked), errors (the network's), malformed (replies),
-    shared (callers that found their question under way).
+    shared (callers that found their question under way), probes (questions asked of a server
+    to find out how it is).
 
     To be used within one running event loop. Raises ValueError for a bad server.
     """
 
-    def __init__(self, servers: Sequence[str], timeout: float, attempts: int, misses: int) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        timeout: float,
+        attempts: int,
+        misses: int,
+        *,
+        zones: Mapping[bytes, Sequence[str]] | None = None,
+        ca: str | None = None,
+    ) -> None:
         self.timeout = timeout
         self.attempts = attempts
         self.misses = misses
         self.counters = dict.fromkeys(_COUNTED.split(), 0)
         self._numbers = random_numbers()
-        self._servers: tuple[Server, ...] = ()
+        self._trust = Trust(ca)
+        self._servers: dict[str, Server] = {}
+        self._row = Row(())
+        self._zones: dict[bytes, Row] = {}
         self._flights: dict[bytes, Flight] = {}
+        self._probes: set[Probe] = set()
         self._waiting = 0
         self._sweeper: asyncio.TimerHandle | None = None
-        self._streams: Streams | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.servers = servers
+        self.use(servers, zones or {})
 
     @property
     def servers(self) -> Sequence[str]:
         """The servers in order. Those that stay when it is set keep what is known of them."""
-        return tuple(server.address.text for server in self._servers)
+        return tuple(server.address.text for server in self._row.servers)
 
     @servers.setter
     def servers(self, servers: Sequence[str]) -> None:
-        addresses = dict.fromkeys(parse_server(text) for text in servers)
-        before = {server.address: server for server in self._servers}
-        self._servers = tuple(
-            before.pop(address)
-            if address in before
-            else Server(address, self._numbers, self._mismatched)
-            for address in addresses
-        )
-        for server in before.values():
-            server.retire()
+        self.use(servers, {name: _texts(row) for name, row in self._zones.items()})
+
+    @property
+    def apart(self) -> Sequence[bytes]:
+        """Folded names of the forward zones: about these others are asked than ``servers``."""
+        return tuple(self._zones)
 
     @property
     def in_flight(self) -> int:
         """How many questions are under way."""
         return len(self._flights)
+
+    def use(self, servers: Sequence[str], zones: Mapping[bytes, Sequence[str]]) -> None:
+        """Ask other servers from now on."""
+        before, self._servers = self._servers, {}
+        self._row = self._make_row(servers, before)
+        self._zones = {name: self._make_row(texts, before) for name, texts in zones.items()}
+        for text, server in before.items():
+            if text not in self._servers:
+                server.retire()
+
+    def _make_row(self, texts: Iterable[str], before: Mapping[str, Server]) -> Row:
+        servers = []
+        for address in dict.fromkeys(map(parse_resolver, texts)):
+            found = self._servers.get(address.text) or before.get(address.text)
+            if found is None:
+                found = Server(address, self._numbers, self._mismatched, self._trust)
+            self._servers[address.text] = found
+            servers.append(found)
+        return Row(servers)
+
+    def plain(self, now: float) -> Server | None:
+        """The server that may be asked right now over plain UDP, by whoever has means of his own.
+
+        now: seconds of loop time. Not for names at or below ``apart``. None where the
+        next question should come here: the first server is encrypted or away, or another one
+        is to be tried. Whoever asks tells the server ``took`` and ``timed_out``.
+        """
+        row = self._row
+        if now >= row.probe_at:
+            return None
+        server = row.first(now)
+        return server if server is not None and server.plain else None
+
+    def row_of(self, folded: bytes) -> Row:
+        """The servers that are asked about a folded name: the longest zone it is in wins."""
+        zones = self._zones
+        if zones:
+            for name in ancestors(folded):
+                if name in zones:
+                    return zones[name]
+        return self._row
 
     async def resolve(
         self, question: bytes, *, dnssec_ok: bool, checking_disabled: bool
@@ -91,7 +149,8 @@ class Forwarder:
         """
         if self._waiting >= _CALLERS * self.misses:
             raise TooManyMisses
-        key = question[:-4].lower() + question[-4:] + _FLAGS[dnssec_ok, checking_disabled]
+        folded = question[:-4].lower()
+        key = folded + question[-4:] + _FLAGS[dnssec_ok, checking_disabled]
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Response] = loop.create_future()
         flight = self._flights.get(key)
@@ -102,7 +161,8 @@ class Forwarder:
             return await future
         if len(self._flights) >= self.misses:
             raise TooManyMisses
-        flight = Flight(self, loop, key, question, dnssec_ok, checking_disabled)
+        row = self.row_of(folded)
+        flight = Flight(self, loop, row, key, question, dnssec_ok, checking_disabled)
         self._flights[key] = flight
         self._waiting += 1
         flight.waiters.append(future)
@@ -113,51 +173,32 @@ class Forwarder:
 
     def close(self) -> None:
         """Close all sockets; whoever still waits gets UpstreamFailure, as does who asks later."""
-        servers, self._servers = self._servers, ()
+        servers, self._servers = self._servers, {}
+        self._row = Row(())
+        self._zones = {}
         for flight in list(self._flights.values()):
             flight.finish(UpstreamFailure(_NETWORK_ERROR, "the resolver is stopping"))
-        for task in self._tasks:
-            task.cancel()
+        self._probes.clear()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for server in servers:
+        for server in servers.values():
             server.close()
 
-    def plan(self, now: float) -> tuple[Server, ...]:
-        """The servers to ask, in order, each as often as it may be asked; the unwell last."""
-        servers = self._servers
-        for server in servers:
-            if server.shunned_until:
-                well = [server for server in servers if server.is_well(now)]
-                servers = (*well, *(server for server in servers if server not in well))
-                break
-        return servers * self.attempts
-
     def landed(self, flight: Flight) -> None:
-        """Forget a flight that has ended."""
+        """Forget a flight that has ended; a question with an answer tries other servers too."""
         del self._flights[flight.key]
         self._waiting -= len(flight.waiters)
+        if flight.good and flight.row.probe_at < inf:
+            now = flight.loop.time()
+            if now >= flight.row.probe_at:
+                for server in flight.row.probes(now):
+                    self._probe(server, flight, now)
 
-    def over_stream(self, flight: Flight, server: Server, body: bytes) -> None:
-        """Ask a server over TCP on behalf of a flight."""
-        self.counters["tcp"] += 1
-        task = flight.loop.create_task(self._stream(flight, server, body))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _stream(self, flight: Flight, server: Server, body: bytes) -> None:
-        if self._streams is None:
-            self._streams = Streams()
-        query = next(self._numbers).to_bytes(2, "big") + body
-        try:
-            packet = await self._streams.ask(server.address, query, self.timeout)
-        except OSError as error:
-            silent = isinstance(error, TimeoutError)
-            self.counters["timeouts" if silent else "errors"] += 1
-            flight.stream_failed(server, silent=silent)
-        else:
-            flight.stream_heard(server, packet)
+    def _probe(self, server: Server, flight: Flight, now: float) -> None:
+        probe = Probe(self._probes, flight.question, flight.loop, now + self.timeout)
+        if probe.ask(server, flight.body_for(server)):
+            self.counters["probes"] += 1
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         after = self.timeout / _SWEEPS
@@ -167,12 +208,17 @@ class Forwarder:
         now = loop.time()
         # After a stall of this process the replies are there, but have not been read yet.
         if now < late:
-            for flight in list(self._flights.values()):
-                if flight.deadline <= now:
-                    flight.timed_out(now)
+            all_waiting: list[Flight | Probe] = [*self._flights.values(), *self._probes]
+            for waiting in all_waiting:
+                if waiting.deadline <= now:
+                    waiting.timed_out(now)
         self._sweeper = None
-        if self._flights:
+        if self._flights or self._probes:
             self._sweep_later(loop)
 
     def _mismatched(self) -> None:
         self.counters["mismatched"] += 1
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    return tuple(server.address.text for server in row.servers)

@@ -5,7 +5,8 @@ from itertools import islice
 
 import pytest
 
-from geodns.upstream.transport import Address, parse_server, random_numbers
+from geodns.model.resolver import Resolver, parse_resolver
+from geodns.upstream.channel import random_numbers
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from geodns.upstream.transport import Address, parse_server, random_numbers
     ],
 )
 def test_servers_as_they_are_written(text: str, address: tuple[object, ...]) -> None:
-    assert parse_server(text) == Address(*address)  # type: ignore[arg-type]
+    assert parse_resolver(text) == Resolver(*address)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -41,14 +42,14 @@ def test_servers_as_they_are_written(text: str, address: tuple[object, ...]) -> 
         "[::1]x",
         "[::1]:x",
         "[192.0.2.1]:x",
-        "tls://192.0.2.1",
+        "quic://192.0.2.1",
         "fe80::1%lo",
         "https://dns.example/",
     ],
 )
 def test_bad_servers_are_quoted(text: str) -> None:
     with pytest.raises(ValueError) as caught:
-        parse_server(text)
+        parse_resolver(text)
     assert repr(text) in str(caught.value)
 
 

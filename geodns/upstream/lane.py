@@ -1,4 +1,4 @@
-"""Octets to and from one upstream server, over UDP and TCP.
+"""UDP to an upstream server.
 
 UDP goes through a few **lanes** a server: sockets connected to it, so that the kernel drops what
 comes from any other address or port. A lane has a source port the kernel picked at random,
@@ -11,81 +11,39 @@ four times what sending and receiving do.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-from collections.abc import Callable, Iterator
-from struct import Struct, unpack
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from struct import Struct
+from typing import TYPE_CHECKING
 
-from geodns.model.endpoint import join_endpoint, parse_endpoint
+from geodns.upstream.channel import Asker
+
+if TYPE_CHECKING:
+    from geodns.upstream.server import Server
 
 _WIDTH = 16  # lanes of a server among which a query picks
 _USES = 32  # queries a lane carries
 _AGE = 5.0  # seconds a lane is used
 _MOST = 128  # sockets of a server at once; beyond, lanes are used longer than they should be
 _DATAGRAM = 4096  # octets; we announce 1232
-_STREAMS = 64  # TCP connections to all servers at once
 
-_FAILURES = 3  # timeouts in a row after which a server is asked last
-_SHUNNED = 5.0  # seconds until it is tried first again, by one query
-
-_LENGTH = Struct("!H")
-
-
-class Address(NamedTuple):
-    """Where an upstream server listens. sockaddr: as the socket module takes it."""
-
-    text: str
-    family: int
-    sockaddr: tuple[str, int] | tuple[str, int, int, int]
-
-
-def parse_server(text: str) -> Address:
-    """Read ``192.0.2.1``, ``192.0.2.1:5300``, ``2001:db8::1`` or ``[2001:db8::1]:5300``.
-
-    The port is 53 where none is given. Raises ValueError that quotes the text and says why.
-    """
-    host, port = parse_endpoint(text, 53)
-    if not port:
-        raise ValueError(f"{text!r} has the port 0, on which nobody listens")
-    if ":" in host:
-        return Address(join_endpoint(host, port), socket.AF_INET6, (host, port, 0, 0))
-    return Address(join_endpoint(host, port), socket.AF_INET, (host, port))
-
-
-def random_numbers() -> Iterator[int]:
-    """Yield numbers from 0 to 65535 that nobody can foresee, at a fraction of the usual price.
-
-    They come from the system's generator, which is read in bulk. Make one in each process: a
-    copy made by fork yields the same numbers.
-    """
-    while True:
-        yield from unpack("!1024H", os.urandom(2048))
-
-
-class Asker(Protocol):
-    """Who has sent a query and waits."""
-
-    def heard(self, server: Server, packet: bytes) -> bool:
-        """Take a datagram that has the query's ID; return whether it was the reply."""
-        ...
-
-    def failed(self, server: Server) -> None:
-        """Learn that the server cannot be reached."""
-        ...
+_IDENT = Struct("!H")
 
 
 class Lane:
     """A UDP socket connected to a server, for a few queries."""
 
-    __slots__ = ("_loop", "_socket", "opened", "pending", "retired", "server", "uses")
+    __slots__ = ("_lanes", "_loop", "_socket", "opened", "pending", "retired", "server", "uses")
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+    stream = False
+
+    def __init__(self, lanes: Lanes, server: Server, loop: asyncio.AbstractEventLoop) -> None:
         self.server = server
         self.pending: dict[int, Asker] = {}
         self.opened = loop.time()
         self.uses = 0
         self.retired = False
+        self._lanes = lanes
         self._loop = loop
         address = server.address
         self._socket = socket.socket(address.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -102,7 +60,7 @@ class Lane:
         Raises OSError if the server cannot be reached.
         """
         try:
-            self._socket.send(_LENGTH.pack(ident) + body)
+            self._socket.send(_IDENT.pack(ident) + body)
         except BlockingIOError:
             pass  # lost before it left; the timeout sees to it
         self.uses += 1
@@ -125,7 +83,7 @@ class Lane:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
-            self.server.closed(self)
+            self._lanes.closed(self)
 
     def fail(self) -> None:
         """Close after an error and tell all who wait.
@@ -137,7 +95,7 @@ class Lane:
         self.pending.clear()
         self.close()
         for asker in askers:
-            self._loop.call_soon(asker.failed, self.server)
+            self._loop.call_soon(_tell, asker, self)
 
     def _readable(self) -> None:
         try:
@@ -149,35 +107,28 @@ class Lane:
             return
         if len(packet) >= 12:
             ident = packet[0] << 8 | packet[1]
-            asker_ = self.pending.get(ident)
-            if asker_ is not None and asker_.heard(self.server, packet):
+            asker = self.pending.get(ident)
+            if asker is not None and asker.heard(self, ident, packet):
                 self.forget(ident)
                 return
         self.server.mismatched()
 
 
-class Server:
-    """An upstream server: its lanes, and whether it has answered lately.
+def _tell(asker: Asker, lane: Lane) -> None:
+    asker.failed(lane, again=False)
 
-    shunned_until: loop time up to which it is asked last, 0.0 if it is well.
-    mismatched: called for each datagram from it that answers nothing that was asked.
-    """
 
-    def __init__(
-        self, address: Address, numbers: Iterator[int], mismatched: Callable[[], None]
-    ) -> None:
-        self.address = address
-        self.mismatched = mismatched
-        self.failures = 0
-        self.shunned_until = 0.0
+class Lanes:
+    """The lanes of one server."""
+
+    def __init__(self, server: Server, numbers: Iterator[int]) -> None:
+        self._server = server
         self._numbers = numbers
         self._lanes: list[Lane] = []
         self._open: set[Lane] = set()
         self._retired = False
 
-    @property
-    def sockets(self) -> int:
-        """How many UDP sockets are open."""
+    def __len__(self) -> int:
         return len(self._open)
 
     def ask(self, body: bytes, asker: Asker, loop: asyncio.AbstractEventLoop) -> tuple[Lane, int]:
@@ -215,7 +166,7 @@ class Server:
         if len(self._open) >= _MOST and lanes:
             return lanes[at % len(lanes)]
         try:
-            lane = Lane(self, loop)
+            lane = Lane(self, self._server, loop)
         except OSError:
             if not lanes:
                 raise
@@ -236,31 +187,6 @@ class Server:
         if not lane.retired:
             self._lanes.remove(lane)
 
-    def answered(self) -> None:
-        """Learn that it has answered, whatever it said."""
-        self.failures = 0
-        self.shunned_until = 0.0
-
-    def timed_out(self, now: float) -> None:
-        """Learn that it was silent until ``now``, in seconds of loop time."""
-        self.failures += 1
-        if self.failures >= _FAILURES:
-            self.shunned_until = now + _SHUNNED
-
-    def unreachable(self, now: float) -> None:
-        """Learn that the network said it cannot be reached, in seconds of loop time."""
-        self.failures = _FAILURES
-        self.shunned_until = now + _SHUNNED
-
-    def is_well(self, now: float) -> bool:
-        """Whether to ask it in its turn; after a while one query finds out, others still wait."""
-        if not self.shunned_until:
-            return True
-        if now < self.shunned_until:
-            return False
-        self.shunned_until = now + _SHUNNED
-        return True
-
     def retire(self) -> None:
         """Send no more but what is under way; sockets close as that ends."""
         self._retired = True
@@ -273,39 +199,3 @@ class Server:
         self.retire()
         for lane in list(self._open):
             lane.close()
-
-
-class Streams:
-    """Queries over TCP (RFC 7766), a connection each, and only so many at once."""
-
-    def __init__(self, most: int = _STREAMS) -> None:
-        self._room = asyncio.Semaphore(most)
-
-    async def ask(self, address: Address, query: bytes, timeout: float) -> bytes:
-        """Send a query and return the message that has its ID.
-
-        timeout: seconds for all of it. Raises OSError (TimeoutError among it) on any failure.
-        """
-        async with asyncio.timeout(timeout), self._room:
-            return await _exchange(address, query)
-
-
-async def _exchange(address: Address, query: bytes) -> bytes:
-    loop = asyncio.get_running_loop()
-    with socket.socket(address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as connection:
-        await loop.sock_connect(connection, address.sockaddr)
-        await loop.sock_sendall(connection, _LENGTH.pack(len(query)) + query)
-        received = bytearray()
-        while True:
-            while len(received) >= 2:
-                end = 2 + _LENGTH.unpack_from(received)[0]
-                if len(received) < end:
-                    break
-                message = bytes(received[2:end])
-                if message[:2] == query[:2]:
-                    return message
-                del received[:end]
-            chunk = await loop.sock_recv(connection, 65536)
-            if not chunk:
-                raise ConnectionResetError("the stream ended before the reply")
-            received += chunk

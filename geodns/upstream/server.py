@@ -1,0 +1,89 @@
+"""One upstream server: the ways to it, and what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+from geodns.model.resolver import Resolver
+from geodns.upstream.channel import Asker, Channel
+from geodns.upstream.health import Health
+from geodns.upstream.lane import Lanes
+from geodns.upstream.stream import Streams
+from geodns.upstream.trust import Trust
+
+_TOLD_EVERY = 60.0  # seconds between two log lines about the same server
+_STREAM_WAIT = 1.0  # seconds at least: TCP repeats what is lost by itself, and has to connect
+
+log = logging.getLogger("geodns.upstream")
+
+
+class Server(Health):
+    """An upstream server: its lanes, its connections and its health.
+
+    mismatched: called for each message from it that answers nothing that was asked. plain:
+    asked over UDP. trust: what its certificate is checked against, where it is asked over TLS.
+    """
+
+    def __init__(
+        self,
+        address: Resolver,
+        numbers: Iterator[int],
+        mismatched: Callable[[], None],
+        trust: Trust,
+    ) -> None:
+        super().__init__()
+        self.address = address
+        self.mismatched = mismatched
+        self.plain = address.scheme == "dns"
+        self._lanes = Lanes(self, numbers)
+        self._streams = Streams(self, numbers, trust)
+        self._told_at = float("-inf")
+
+    @property
+    def sockets(self) -> int:
+        """How many UDP sockets and connections are open."""
+        return len(self._lanes) + len(self._streams)
+
+    @property
+    def wait(self) -> float:
+        """Seconds to wait for an answer before another server is asked."""
+        return super().wait if self.plain else max(super().wait, _STREAM_WAIT)
+
+    def ask(
+        self, body: bytes, asker: Asker, loop: asyncio.AbstractEventLoop
+    ) -> tuple[Channel, int]:
+        """Send a query the usual way; return what ``forget`` needs.
+
+        body: the query behind its ID. Raises OSError if the server cannot be reached.
+        """
+        ways = self._lanes if self.plain else self._streams
+        return ways.ask(body, asker, loop)
+
+    def ask_stream(
+        self, body: bytes, asker: Asker, loop: asyncio.AbstractEventLoop
+    ) -> tuple[Channel, int]:
+        """The same by a way that no reply can be forged on, and that holds large ones."""
+        return self._streams.ask(body, asker, loop)
+
+    def timed_out(self, now: float) -> None:
+        """Learn that it was silent until ``now``, in seconds of loop time."""
+        self._streams.abandon(now, self.wait)
+        super().timed_out(now)
+
+    def refused(self, why: str, now: float) -> None:
+        """Learn why no connection came about: an operator must hear of a bad certificate."""
+        if not self.plain and now - self._told_at >= _TOLD_EVERY:
+            self._told_at = now
+            log.warning("upstream %s cannot be used: %s", self.address.text, why)
+
+    def retire(self) -> None:
+        """Send no more but what is under way; sockets close as that ends."""
+        self._lanes.retire()
+        self._streams.retire()
+
+    def close(self) -> None:
+        """Close all sockets now."""
+        self._lanes.close()
+        self._streams.close()
