@@ -30,7 +30,6 @@ NOT_BUILT = (
     ("proxy",),
     ("server", "tls"),
     ("ledger",),
-    ("metrics",),
     ("feeds",),
     ("cache", "serve_stale"),
     ("trust", "forwarded"),

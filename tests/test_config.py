@@ -116,7 +116,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '[metrics]\nlisten = "127.0.0.1:9153"\n',
         '[tls]\ndot = ["127.0.0.1:853"]\n',
         '[dot]\nlisten = "x"\n',
         '[doh]\nlisten = "x"\n',

@@ -21,9 +21,9 @@ from geodns.orders.keep import LastGood
 from geodns.serve.adopt import describe_sources, missing
 from geodns.serve.children import worker_command
 from geodns.serve.control import Control, lock_state
+from geodns.serve.observed import Observed
 from geodns.serve.reload import Reloader
 from geodns.serve.sockets import Listener, open_listeners
-from geodns.serve.status import describe
 from geodns.serve.supervisor import Supervisor
 from geodns.serve.tables import Bar, no_bar
 from geodns.settings import Settings
@@ -63,18 +63,20 @@ async def run(
             stack.callback(listener.close)
         reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
         supervisor = Supervisor(listeners, workers, worker_command(settings.log.format))
+        observed = Observed(reloader, supervisor, listeners)
+        stack.push_async_callback(observed.close)
+        await observed.open()
         starting = asyncio.create_task(_start(reloader, supervisor, bar or no_bar))
         if not await _unless(ending, starting):
             return
-        control = Control(
-            settings.server.state, {"status": lambda: describe(reloader, supervisor, listeners)}
-        )
+        control = Control(settings.server.state, {"status": observed.status})
         stack.push_async_callback(supervisor.drain)
         await control.open()
         stack.push_async_callback(control.close)
         updating = asyncio.create_task(reloader.run(supervisor.distribute, supervisor.roll))
         stack.push_async_callback(_cancel, updating)
         hangups.on_hangup(lambda: reloader.wake("SIGHUP"))
+        observed.phase = "serving"
         _notify_systemd("READY=1")
         if ready is None:
             _say_ready(listeners, supervisor, reloader, as_json=as_json)
@@ -82,6 +84,7 @@ async def run(
             ready([(listener.address.host, listener.address.port) for listener in listeners])
         if await _unless(ending, updating):
             raise ServerError("reloading ended unexpectedly")
+        observed.phase = "draining"
         log.info("draining")
         _notify_systemd("STOPPING=1")
 

@@ -6,14 +6,19 @@ import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from geodns.metrics.health import Health, Phase, Worker
 from geodns.serve.record import Record
 from geodns.serve.reload import WARN_DAYS, Reloader
 from geodns.serve.sockets import Listener
-from geodns.serve.supervisor import Slot, Supervisor
+from geodns.serve.supervisor import GAUGES, SILENCE_BOUND, Slot, Supervisor
 
 _BORN = time.time()
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def describe(
@@ -28,6 +33,8 @@ def describe(
     workers = [_worker(slot, load.digest, supervisor.generation) for slot in supervisor.slots]
     return {
         "pid": os.getpid(),
+        "version": _version(),
+        "fast_path": next((each.fast_path for each in supervisor.slots if each.fast_path), None),
         "started": _instant(_BORN),
         "settings": None if settings.path is None else str(settings.path),
         "order_directories": [str(path) for path in settings.orders.directories],
@@ -77,8 +84,29 @@ def describe(
             }
             for index, source in enumerate(reloader.table.sources)
         ],
+        "scope_classes": max(
+            (each.scope_classes for each in supervisor.slots if each.scope_classes is not None),
+            default=None,
+        ),
         "counters": supervisor.totals(),
+        "gauges": sorted(GAUGES),
     }
+
+
+def health(reloader: Reloader, supervisor: Supervisor, phase: Phase) -> Health:
+    """How the workers are: cheap, and never waiting for anything."""
+    if phase == "starting":
+        return Health(phase)
+    # While a load is handed out, some workers have it already and the others do not yet.
+    good = {reloader.load.digest}
+    if supervisor.current is not None:
+        good.add(supervisor.current.digest)
+    now = time.monotonic()
+    workers = []
+    for slot in supervisor.slots:
+        alive = slot.writer is not None and now - slot.heard < SILENCE_BOUND
+        workers.append(Worker(alive and slot.digest is not None, alive and slot.digest in good))
+    return Health(phase, workers)
 
 
 def _worker(slot: Slot, digest: str, generation: int) -> dict[str, Any]:
@@ -91,8 +119,22 @@ def _worker(slot: Slot, digest: str, generation: int) -> dict[str, Any]:
         "current": alive and slot.digest == digest and slot.generation >= generation,
         "restarts": slot.restarts,
         "heard_ago": round(time.monotonic() - slot.heard, 2),
+        "resident": _resident(slot.process.pid) if slot.process is not None and alive else None,
         "counters": dict(slot.counters),
     }
+
+
+def _resident(pid: int) -> int | None:
+    """Octets of a process that are in memory (proc(5), statm); None where it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+@cache
+def _version() -> str:
+    return version("geodns")
 
 
 def _record(record: Record) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Slot:
     heard: float = 0.0
     owes_since: float | None = None
     loaded_once: bool = False
+    scope_classes: int | None = None
+    fast_path: str | None = None
     counters: dict[str, int] = field(default_factory=dict)
     leaving_since: float | None = None
 
@@ -331,6 +333,8 @@ class Supervisor:
         if "loaded" in message:
             slot.digest = message["loaded"]
             slot.generation = generation
+            slot.scope_classes = message.get("scope_classes")
+            slot.fast_path = message.get("fast_path")
             slot.refused = None
             slot.loaded_once = True
             if not self._starting and not self._draining.is_set():

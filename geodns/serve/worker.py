@@ -25,6 +25,7 @@ import uvloop
 
 from geodns import app, logs
 from geodns.errors import GeodnsError
+from geodns.fastpath.pure import FastPath
 from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
 from geodns.serve.stream import StreamLimits, StreamListener
@@ -132,7 +133,14 @@ class Worker:
             await self._listen(limits, load["worker"])
         else:
             self._stream.limits = limits
-        self._tell({"loaded": in_force.snapshot.digest, "generation": generation})
+        self._tell(
+            {
+                "loaded": in_force.snapshot.digest,
+                "generation": generation,
+                "scope_classes": len(in_force.scopes),
+                "fast_path": "pure" if type(self._pipeline.fast) is FastPath else "native",
+            }
+        )
         if settings["trust"]["ecs"]:
             await asyncio.to_thread(in_force.warm)
             self._pipeline.warm(in_force)
