@@ -24,6 +24,7 @@ from geodns.upstream.forward import Forwarder
 if TYPE_CHECKING:
     from geodns.config import Settings
     from geodns.orders.load import Loaded
+    from geodns.serve.placing import Accepted
 
 PLACES, LAST_GOOD = "places", "last-good"
 """Folders inside [server].state."""
@@ -72,23 +73,22 @@ def load_orders(settings: Settings, progress: Progress | None = None) -> Loaded:
     return OrderLoader(settings.orders.directories, last_good, keep=False).load(progress)
 
 
-def compile_in_force(
-    settings: Settings, loaded: Loaded, places: PlaceTable, at: datetime
-) -> InForce:
-    """What is in force at an instant, in memory: for explain and matrix.
+def accept_orders(settings: Settings, loaded: Loaded, places: PlaceTable) -> Accepted:
+    """The orders that the server would use with these place tables, and all faults."""
+    from geodns.orders.load import OrderLoader
+    from geodns.serve.placing import accept
 
-    Raises OrderError where orders need what the place tables do not know.
-    """
-    from geodns.errors import OrderError
+    kept = OrderLoader(settings.orders.directories, settings.server.state / LAST_GOOD, keep=False)
+    return accept(loaded, (), kept.last_good, places)
+
+
+def compile_in_force(
+    settings: Settings, accepted: Accepted, places: PlaceTable, at: datetime
+) -> InForce:
+    """What is in force at an instant, in memory: for explain and matrix."""
     from geodns.model import name
     from geodns.policy.compile import compile_snapshot
-    from geodns.policy.scope import unplaceable
 
-    faults = unplaceable(
-        loaded.orders, has_subdivisions=places.has_subdivisions, has_asn=places.has_asn
-    )
-    if faults:
-        raise OrderError(faults)
     never = [name.parse(text) for text in settings.orders.never_block]
-    snapshot = Snapshot(compile_snapshot(loaded.orders, at, never))
+    snapshot = Snapshot(compile_snapshot(accepted.orders, at, never))
     return InForce(snapshot, places, places.stale(settings.geoip.max_age_days, at.timestamp()))

@@ -54,20 +54,21 @@ def explain(
         loaded = app.load_orders(settings, advance)
     with out.progress("building the place tables (once per edition)") as advance:
         places = app.open_places(settings, advance)
-    in_force = app.compile_in_force(settings, loaded, places, instant)
+    accepted = app.accept_orders(settings, loaded, places)
+    in_force = app.compile_in_force(settings, accepted, places, instant)
     address = known.find_client(places, from_)
     located = known.locate_client(in_force, address)
     ask = asking(settings, kind_of_query) if resolve else None
-    ruling, grounds, response = rule(in_force, asked, located.scope_class, ask)
+    ruling, grounds, response = rule(in_force, asked, located, ask)
     shown = type_name(kind_of_query)
     facts = known.ruling_facts(in_force, located, address, ruling, grounds, asked, shown, instant)
     facts["answer"] = None if response is None else known.answer_facts(response)
-    facts["not_in_force"] = known.not_in_force(in_force, loaded, asked, instant)
-    facts["faults"] = [fault.as_json() for fault in loaded.faults]
+    facts["not_in_force"] = known.not_in_force(in_force, loaded, accepted, asked, instant)
+    facts["faults"] = [fault.as_json() for fault in accepted.faults]
     if json:
         out.document(facts)
         return
-    for fault in loaded.faults:
+    for fault in accepted.faults:
         out.line(f"warning: {fault}", style="yellow")
     _show(facts, from_)
 
@@ -119,7 +120,8 @@ def _show(facts: dict[str, Any], where: str) -> None:
         out.line(f"  no force  {order['order']} names it, but is not in force: {order['reason']}")
     if facts["ruling"] == "block":
         reply = facts["reply"]
-        out.line(f"5 ruling    block by {facts['order']}", style="bold red")
+        through = f", through the alias {readable(facts['alias'])}" if facts["alias"] else ""
+        out.line(f"5 ruling    block by {facts['order']}{through}", style="bold red")
         out.line(f"            reply {reply['action']}, TTL {reply['ttl']} s")
         out.line(f"            EDE {reply['ede']}: {reply['text']}")
     else:

@@ -19,6 +19,7 @@ from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.orders.load import Loaded, LoadedOrder
 from geodns.serve.inforce import InForce, Located
+from geodns.serve.placing import Accepted
 
 
 def find_client(places: PlaceTable, where: str) -> Address:
@@ -82,6 +83,7 @@ def ruling_facts(
     return {
         "ruling": "block" if ruling.block else "allow",
         "order": order_id(in_force, ruling),
+        "alias": alias_of(ruling),
         "name": names.to_text(name),
         "unicode": unicode_of(names.to_text(name)),
         "type": qtype,
@@ -128,7 +130,7 @@ def ground_facts(in_force: InForce, ground: Ground) -> dict[str, Any]:
 
 
 def not_in_force(
-    in_force: InForce, loaded: Loaded, name: bytes, at: datetime
+    in_force: InForce, loaded: Loaded, accepted: Accepted, name: bytes, at: datetime
 ) -> list[dict[str, Any]]:
     """Orders on file that name the name but rule nothing at ``at``: what people ask first."""
     above = set(names.ancestors(name))
@@ -137,7 +139,7 @@ def not_in_force(
         {
             "order": one.order.id,
             "status": one.order.status,
-            "reason": _why_not(one, loaded, here, at),
+            "reason": _why_not(one, loaded, accepted, here, at),
             "title": one.order.title,
         }
         for one in loaded.orders
@@ -150,14 +152,18 @@ def not_in_force(
     ]
 
 
-def _why_not(one: LoadedOrder, loaded: Loaded, in_force: set[str], at: datetime) -> str:
-    """Why an order is not in force: its status, its dates, or an order that supersedes it."""
+def _why_not(
+    one: LoadedOrder, loaded: Loaded, accepted: Accepted, in_force: set[str], at: datetime
+) -> str:
+    """Why an order is not in force: its status, dates, places, or one that supersedes it."""
     if one.order.status not in ("active", "shadow"):
         return f"status {one.order.status}"
     if at < one.effective:
         return f"begins {day_of(one.effective)}"
     if one.expires is not None and at >= one.expires:
         return f"expired {day_of(one.expires)}"
+    if one.path in accepted.refused:
+        return "no database knows its places: see the faults"
     later = [
         other.order.id
         for other in loaded.orders
@@ -177,6 +183,11 @@ def day_of(instant: datetime) -> str:
 def order_id(in_force: InForce, ruling: Ruling) -> str | None:
     """The id of the order that blocks, or None."""
     return in_force.snapshot.orders[ruling.order].id if ruling.block else None
+
+
+def alias_of(ruling: Ruling) -> str | None:
+    """The alias through which a name is blocked, or None where it is blocked otherwise."""
+    return None if ruling.alias is None else names.to_text(ruling.alias)
 
 
 def answer_facts(response: Response) -> dict[str, Any]:

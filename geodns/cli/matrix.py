@@ -60,7 +60,8 @@ def matrix(
     loaded = app.load_orders(settings)
     with out.progress("building the place tables (once per edition)") as advance:
         places = app.open_places(settings, advance)
-    in_force = app.compile_in_force(settings, loaded, places, instant)
+    accepted = app.accept_orders(settings, loaded, places)
+    in_force = app.compile_in_force(settings, accepted, places, instant)
     wanted = [part for text in from_ or [] for part in text.split(",") if part.strip()]
     ask = asking(settings, A) if resolve else None
     rows = []
@@ -69,7 +70,7 @@ def matrix(
         located = known.locate_client(in_force, address)
         cells = []
         for one in asked:
-            cells.append((one, *rule(in_force, one, located.scope_class, ask)))
+            cells.append((one, *rule(in_force, one, located, ask)))
         rows.append((place, address, located, cells))
     if json:
         out.document(
@@ -77,6 +78,7 @@ def matrix(
                 "digest": in_force.snapshot.digest,
                 "at": instant.isoformat(timespec="seconds"),
                 "next_change": known.next_change(in_force),
+                "faults": [fault.as_json() for fault in accepted.faults],
                 "rows": [
                     {
                         "place": place,
@@ -84,6 +86,7 @@ def matrix(
                         "name": names.to_text(one),
                         "ruling": "block" if ruling.block else "allow",
                         "order": known.order_id(in_force, ruling),
+                        "alias": known.alias_of(ruling),
                         "grounds": [known.ground_facts(in_force, ground) for ground in grounds],
                         "answer": None if answer is None else known.answer_facts(answer),
                     }
@@ -93,7 +96,7 @@ def matrix(
             }
         )
         return
-    for fault in loaded.faults:
+    for fault in accepted.faults:
         out.line(f"warning: {fault}", style="yellow")
     headings = [readable(names.to_text(one)) for one in asked]
     out.table(
@@ -128,13 +131,17 @@ def _places_of(in_force: InForce) -> list[str]:
     return [*sorted(named & known), *others[:1]]
 
 
+def _name(alias: bytes) -> str:
+    return readable(names.to_text(alias))
+
+
 def _cell(in_force: InForce, ruling: Ruling, grounds: list[Ground], answer: Response | None) -> str:
     if ruling.block:
         others = sum(1 for ground in grounds if ground.effect == "also")
         more = f" (+{others})" if others else ""
         how = ""
         if answer is not None:
-            how = ", an address" if ruling.alias is None else ", an alias"
+            how = ", an address" if ruling.alias is None else f", through {_name(ruling.alias)}"
         return f"blocked by {known.order_id(in_force, ruling)}{more}{how}"
     told = "not blocked"
     if answer is not None:

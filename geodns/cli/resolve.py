@@ -11,20 +11,22 @@ from geodns.model.message import IN
 from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.policy.rule import Recorder
-from geodns.serve.inforce import InForce
+from geodns.serve.inforce import InForce, Located
 
 Ask = Callable[[bytes], Response]
 
 
 def rule(
-    in_force: InForce, name: bytes, scope_class: int, ask: Ask | None
+    in_force: InForce, name: bytes, located: Located, ask: Ask | None
 ) -> tuple[Ruling, list[Ground], Response | None]:
-    """Rule on a name in a scope class, and on its answer if ``ask`` gives one.
+    """Rule on a name for a client, and on its answer if ``ask`` gives one.
 
     ask: from a name to the upstream's response; called only if the name itself is not
     blocked. Returns the ruling, its grounds and the response that was ruled on.
     """
-    recorder = Recorder([], set())
+    location, scope_class = located.location, located.scope_class
+    stale = location.source in in_force.stale
+    recorder = Recorder([], set(), (location, located.asn, stale))
     ruling, exemption = in_force.rules.rule_question(name, scope_class, recorder)
     if ask is None or ruling.block:
         return ruling, recorder.grounds, None

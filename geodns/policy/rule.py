@@ -16,8 +16,9 @@ from typing import Literal
 
 from geodns.fastpath.tables import HAND_UP
 from geodns.model.name import to_text
+from geodns.model.place import Location
 from geodns.model.ruling import Ground, Ruling, TargetKind
-from geodns.policy.scope import Scopes
+from geodns.policy.scope import Basis, Scopes, decide
 from geodns.policy.snapshot import (
     BELOW,
     DOMAIN,
@@ -57,10 +58,15 @@ class Exemption:
 
 @dataclass(slots=True)
 class Recorder:
-    """Collects what a ruling leaves behind: grounds for people, indexes for counting."""
+    """Collects what a ruling leaves behind: grounds for people, indexes for counting.
+
+    located: of whom the grounds tell why an order has force or has none (location, AS number or
+    0, whether its source is too old); without it they tell the jurisdiction only.
+    """
 
     grounds: list[Ground]
     shadows: set[int]
+    located: tuple[Location, int, bool] | None = None
 
 
 class Rules:
@@ -158,11 +164,11 @@ class Rules:
             if recorder is not None:
                 self._record(recorder, alias, rules, scope_class, both, order, to_text(alias))
         best: tuple[int, int, int] | None = None
-        for _, rule in named.addresses:
+        for address, rule in named.addresses:
             for order, length in self._items_of(rule):
                 local = local or self._is_local(order)
                 effect = self._effect(order, scope_class, exemption)
-                found_here = -length, self._rank[order], order
+                found_here = -_ipv6_length(address, length), self._rank[order], order
                 if effect == "blocks" and (best is None or found_here < best):
                     best = found_here
         if won < 0 and best is not None:
@@ -299,7 +305,12 @@ class Rules:
             order != won or any(g.effect == "blocks" for g in recorder.grounds)
         ):
             shown = "also"
-        ground = Ground(record.id, target, kind, shown, _reason(record, shown), via)
+        basis: Basis = "place"
+        if recorder.located is not None:
+            location, asn, stale = recorder.located
+            reach = self.snapshot.reaches[record.reach]
+            basis = decide(reach, location, asn, stale=stale)[1]
+        ground = Ground(record.id, target, kind, shown, _reason(record, shown, basis), via)
         if ground not in recorder.grounds:
             recorder.grounds.append(ground)
 
@@ -314,6 +325,11 @@ def _embedded(address: bytes) -> bytes:
     return address[2:6] if address[:2] == b"\x20\x02" and len(address) == 16 else b""
 
 
+def _ipv6_length(address: bytes, length: int) -> int:
+    """A prefix length as if all networks were IPv6: 203.0.113.0/24 is ::ffff:203.0.113.0/120."""
+    return length + 96 if len(address) == 4 else length
+
+
 def _reaches_name(kind: int, at: int) -> bool:
     """Whether an item of this kind, found ``at`` octets into the name, reaches the name."""
     if at == 0:
@@ -321,15 +337,24 @@ def _reaches_name(kind: int, at: int) -> bool:
     return kind in (DOMAIN, BELOW)
 
 
-def _reason(record: OrderRecord, effect: str) -> str:
-    where = record.jurisdiction
+def _reason(record: OrderRecord, effect: str, basis: Basis) -> str:
+    where = f"(jurisdiction {record.jurisdiction})"
+    unknown, stale = "where the client is cannot be told, and", "the databases are too old, and"
+    if effect == "elsewhere":
+        return {
+            "place": f"has no force for this client {where}",
+            "except": f"has no force for this client: it is in an exception {where}",
+            "unknown": f"has no force for this client: {unknown} on_unknown is allow {where}",
+            "stale": f"has no force for this client: {stale} on_stale is allow {where}",
+        }[basis]
+    told = f": {unknown} on_unknown is block" if basis == "unknown" else ""
     return {
-        "blocks": f"has force for this client (jurisdiction {where}); action {record.action}",
-        "also": f"has force for this client too (jurisdiction {where}); an earlier ground won",
-        "shadow": f"has force here (jurisdiction {where}), but in shadow: recorded, not blocked",
+        "blocks": f"has force for this client{told} {where}; action {record.action}",
+        "also": f"has force for this client too{told} {where}; an earlier ground won",
+        "shadow": f"has force here{told} {where}, but in shadow: recorded, not blocked",
         "exempt": "the order itself exempts this name",
-        "never_block": "on the operator's never_block list",
-        "elsewhere": f"has no force for this client (jurisdiction {where})",
+        "never_block": "on the operator's never_block list"
+        + ("; in shadow besides" if record.shadow else ""),
     }[effect]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from geodns.errors import Fault
 from geodns.model.place import Location, expand
@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # workers read this module, and pydantic would slow their sta
     from geodns.orders.loaded import LoadedOrder
 
 _ASN = re.compile(r"AS(\d+)\Z")
+Basis = Literal["place", "except", "unknown", "stale"]
+"""What decided whether an order has force: its places, its exceptions, on_unknown, on_stale."""
 UNKNOWN = Location(None)
 ASN_OTHER, ASN_UNKNOWN = 0, 1
 """ASN columns: an ASN that no order names, and no ASN record at all; the named ones follow."""
@@ -50,22 +52,29 @@ def _in_place(place: str, location: Location, asn: int) -> bool | None:
     return place in location.subdivisions if location.subdivisions else None
 
 
-def applies(reach: Reach, location: Location, asn: int, *, stale: bool) -> bool:
-    """Whether an order of this reach has force at a location.
+def decide(reach: Reach, location: Location, asn: int, *, stale: bool) -> tuple[bool, Basis]:
+    """Whether an order of this reach has force at a location, and what decided that.
 
     stale: the database that gave the location is older than the operator allows.
     """
     if reach.everywhere:
-        return True
+        return True, "place"
     if stale and reach.allow_stale:
-        return False
+        return False, "stale"
     within = True if reach.places is None else inside(reach.places, location, asn)
     without = inside(reach.except_, location, asn)
-    if within is False or without is True:
-        return False
+    if within is False:
+        return False, "place"
+    if without is True:
+        return False, "except"
     if within is None or without is None:
-        return reach.block_unknown
-    return True
+        return reach.block_unknown, "unknown"
+    return True, "place"
+
+
+def applies(reach: Reach, location: Location, asn: int, *, stale: bool) -> bool:
+    """Whether an order of this reach has force at a location (see decide)."""
+    return decide(reach, location, asn, stale=stale)[0]
 
 
 class Scopes:

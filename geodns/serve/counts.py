@@ -22,9 +22,11 @@ def never_block(in_force: InForce, recorder: Recorder, names: list[bytes]) -> li
     """The counters of what the emergency list stopped for these names (folded).
 
     By the operator's entry, and not by the name: an order of a million names below one entry
-    must not make a million counters.
+    must not make a million counters. Of an order in shadow there was nothing to stop.
     """
     stopped = {ground.order for ground in recorder.grounds if ground.effect == "never_block"}
+    if stopped:
+        stopped -= {order.id for order in in_force.snapshot.in_force if order.shadow}
     if not stopped:
         return []
     never = in_force.snapshot.never

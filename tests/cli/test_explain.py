@@ -10,6 +10,7 @@ from geodns.cli.demo_upstream import ZoneServer
 from geodns.cli.main import call
 from tests.orders.sample import good, write
 
+COUNTRY = Path(__file__).parent.parent / "geo" / "country.mmdb"
 SETTINGS = """\
 [server]
 state = "state"
@@ -72,11 +73,12 @@ def test_aliases_are_ruled_on_when_resolved(
         _, out, _ = run(capsys, "matrix", *names, "--from", "IT,FR", "--resolve")
         assert upstream.asked == 2
         _, explained, _ = run(capsys, "explain", names[0], "--from", "IT", "--resolve")
-    assert "blocked by a, an alias" in out
+    assert "blocked by a, through example.org" in out
     assert out.splitlines()[2].split()[2:] == ["resolves", "NXDOMAIN"]
     assert "question only" not in out
     assert "answer    NOERROR: example.org, 198.51.100.1" in explained
     assert "blocks    a: domain example.org, an alias" in explained
+    assert "5 ruling    block by a, through the alias example.org" in explained
 
 
 def test_a_dead_upstream_is_a_plain_sentence(
@@ -126,3 +128,53 @@ def test_names_are_shown_in_unicode_and_instants_in_iso(
     assert found["next_change"] == "2999-01-01T00:00:00+00:00"
     found = document(capsys, "matrix", "xn--bcher-kva.example", "--from", "IT")
     assert found["next_change"] == "2999-01-01T00:00:00+00:00"
+
+
+def test_an_order_that_no_database_can_place_leaves_the_others_in_force(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    far = good("far", "far.example").replace("sources", 'jurisdiction = ["AS3269"]\nsources', 1)
+    write(folder / "orders", "IT", "far", far)
+    code, out, _ = run(capsys, "explain", "example.org", "--from", "IT")
+    assert code == 0
+    assert "warning: " in out
+    assert "'AS3269' needs a source that knows ASNs" in out
+    assert "5 ruling    block by a" in out
+    found = document(capsys, "explain", "far.example", "--from", "IT")
+    assert found["ruling"] == "allow"
+    assert [fault["field"] for fault in found["faults"]] == ["jurisdiction"]
+    (told,) = found["not_in_force"]
+    assert (told["order"], told["reason"]) == (
+        "far",
+        "no database knows its places: see the faults",
+    )
+    found = document(capsys, "matrix", "example.org", "far.example", "--from", "IT")
+    assert [row["order"] for row in found["rows"]] == ["a", None]
+    assert [fault["field"] for fault in found["faults"]] == ["jurisdiction"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "reason"),
+    [
+        ("", "127.99.0.1", "where the client is cannot be told, and on_unknown is allow"),
+        ('on_unknown = "block"', "127.99.0.1", "is cannot be told, and on_unknown is block"),
+        ('on_stale = "allow"', "IT", "the databases are too old, and on_stale is allow"),
+        ('on_stale = "allow"', "127.99.0.1", "cannot be told, and on_unknown is allow"),
+        ('except = ["IT"]\njurisdiction = ["EU"]', "IT", "it is in an exception"),
+        ("", "FR", "has no force for this client (jurisdiction IT)"),
+        ("", "IT", "has force for this client (jurisdiction IT); action"),
+    ],
+)
+def test_the_reason_says_what_decided(
+    folder: Path, capsys: pytest.CaptureFixture[str], keys: str, place: str, reason: str
+) -> None:
+    write(folder / "orders", "IT", "a", good("a").replace("sources", f"{keys}\nsources", 1))
+    if "stale" in keys:
+        settings = (folder / "geodns.toml").read_text()
+        settings = settings.replace("databases = []", f'databases = ["{COUNTRY}"]')
+        settings = settings.replace('geofeeds = ["feed.csv"]', "max_age_days = 1")
+        (folder / "geodns.toml").write_text(settings)
+    for command in ("explain", "matrix"):
+        found = document(capsys, command, "example.org", "--from", place)
+        (ground,) = found["grounds"] if command == "explain" else found["rows"][0]["grounds"]
+        assert reason in ground["reason"]

@@ -113,3 +113,16 @@ def test_no_orders_no_grounds() -> None:
     assert grounds(rules, "a.b.c", ITALY, ("d",), ("192.0.2.1", "2001:db8::1")) == []
     ruling, _ = rules.rule_question(b"\0", 0)
     assert not ruling.block
+
+
+def test_the_narrower_network_wins_across_address_families() -> None:
+    four = order("z-four", networks=["203.0.113.0/24"])
+    for six, winner in (("2001:db8::/32", "z-four"), ("2001:db8::7/128", "a-six")):
+        rules = rules_of(four, order("a-six", networks=[six]))
+        found = grounds(rules, "free.a", ITALY, (), ("2001:db8::7", "203.0.113.9"))
+        assert {g.order: g.effect for g in found}[winner] == "blocks"
+    # An embedded IPv4 address is judged as itself, and as the IPv6 address that it is.
+    rules = rules_of(four, order("a-nat", networks=["64:ff9b::/96"]))
+    (six, embedded) = grounds(rules, "free.a", ITALY, (), ("64:ff9b::203.0.113.9",))
+    assert (six.order, six.effect, six.via) == ("a-nat", "also", "64:ff9b::cb00:7109")
+    assert (embedded.order, embedded.effect, embedded.via) == ("z-four", "blocks", "203.0.113.9")

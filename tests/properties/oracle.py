@@ -202,7 +202,9 @@ def judge(
                 effect = _effect(law, where, is_exempt(law, name), spared)
                 hits.add(Hit(law.ident, block, "network", text, effect))
                 if effect == "blocks":
-                    rank = (-network.prefixlen, False, law.effective, law.ident)
+                    # As if all were IPv6: an IPv4 /24 is as narrow as an IPv6 /120.
+                    length = network.prefixlen + (96 if network.version == 4 else 0)
+                    rank = (-length, False, law.effective, law.ident)
                     candidates.append((rank, law.ident, block))
     if candidates and winner is None:
         _, ident, target = min(candidates)
