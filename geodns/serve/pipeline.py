@@ -285,15 +285,20 @@ class Pipeline:
         """The end of the way of an allowed name: rule on the answer, reply, record."""
         # 9. Rule on aliases and addresses, for this client. After cache and forward alike: an
         #    answer that a Frenchman fetched is judged again for an Italian, and the reverse.
+        response, ruling = entry.response, asked.ruling
+        if response.rcode == SERVFAIL:
+            # A failure is no answer that could be ruled on; what it carries goes to nobody.
+            owed = self._ecs_option(asked, named=ruling.named)
+            told = reply.Options(ede_raw=response.ede, ecs=owed)
+            self._counts["allowed"] += 1
+            return reply.status(asked.query, SERVFAIL, asked.limit, told)
         named = self._named_in(asked.in_force, entry)
-        ruling = asked.ruling
         if named is not None:
             ruling = self._rule_answer(asked, named)
             if ruling.block:
                 return self._block(asked, ruling, entry)
 
         # 10. Reply. Last, since only now is it known whether the answer may differ by place.
-        response = entry.response
         packet = entry.aged(now)
         if named is None and asked.ecs is None and (kept := kept_of(entry)) is not None:
             # For everybody alike until orders change: from now on the fast path has it.

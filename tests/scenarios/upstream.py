@@ -34,14 +34,19 @@ class Seen:
 @dataclass
 class Manner:
     """How queries for a name are treated: after ``delay`` seconds; ``drop`` not at all; with
-    this rcode and nothing else; ``ad`` as validated; ``ede`` with this EDE code.
-    gate: waited for before the reply."""
+    this rcode and nothing else (``records``: and the answer); ``ad`` as validated; ``ede`` with
+    this EDE code. turned: the answer section in reverse. stray, more: zone lines to add to the
+    answer and to the additional section. gate: waited for before the reply."""
 
     delay: float = 0.0
     drop: bool = False
     rcode: int | None = None
     ad: bool = False
     ede: int | None = None
+    records: bool = False
+    turned: bool = False
+    stray: str = ""
+    more: str = ""
     gate: asyncio.Event | None = None
 
 
@@ -76,7 +81,11 @@ class MockUpstream:
             elif kind.startswith("TYPE"):
                 rows.append(RR(owner, int(kind[4:]), ttl=int(ttl), rdata=RD(bytes.fromhex(text))))
             else:
-                rows += RR.fromZone(f"{owner}. {ttl} IN {kind} {text}")
+                # dnslib knows no SVCB, but HTTPS, which looks the same.
+                known = "HTTPS" if kind == "SVCB" else kind
+                made = RR.fromZone(f"{owner}. {ttl} IN {known} {text}")[0]
+                made.rtype = 64 if kind == "SVCB" else made.rtype
+                rows.append(made)
 
     def answer(self, packet: bytes, *, stream: bool) -> bytes:
         query = DNSRecord.parse(packet)
@@ -89,10 +98,14 @@ class MockUpstream:
         manner = self.manners.get(name, Manner())
         header = DNSHeader(id=query.header.id, qr=1, aa=0, ra=1, rd=query.header.rd)
         reply = DNSRecord(header, q=query.q)
+        if manner.rcode is None or manner.records:
+            self._fill(reply, name, query.q.qtype, dnssec_ok)
         if manner.rcode is not None:
             reply.header.rcode = manner.rcode
-        else:
-            self._fill(reply, name, query.q.qtype, dnssec_ok)
+        if manner.turned:
+            reply.rr.reverse()
+        reply.add_answer(*_rows(manner.stray))
+        reply.add_ar(*_rows(manner.more))
         if manner.ad:
             reply.header.bitmap |= 0x20
         if opt is not None:
@@ -206,6 +219,11 @@ class _Datagrams(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         self._upstream.take(data, addr)
+
+
+def _rows(zone: str) -> list[RR]:
+    """The records of some zone lines."""
+    return [row for rows in MockUpstream(zone)._records.values() for row in rows]
 
 
 def _signatures(rows: list[RR], dnssec_ok: bool) -> list[RR]:
