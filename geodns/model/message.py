@@ -107,9 +107,9 @@ def read_query(packet: bytes) -> Query:
     if flags & QR:
         raise Dropped
     if flags & OPCODE_MASK:
-        raise Malformed(NOTIMP)
+        raise Malformed(NOTIMP, edns=_carries_opt(packet))
     if qdcount != 1:
-        raise Malformed(FORMERR)
+        raise Malformed(FORMERR, edns=_carries_opt(packet))
     try:
         at = skip_plain_name(packet, HEADER.size)
         qtype, qclass = PAIR.unpack_from(packet, at)
@@ -132,6 +132,18 @@ def read_query(packet: bytes) -> Query:
         if edns is not None and edns.version > 0:
             raise Malformed(BADVERS, packet[HEADER.size : at], edns=True)
     return Query(ident, flags, name, name.lower(), qtype, qclass, edns)
+
+
+def _carries_opt(packet: bytes) -> bool:
+    """Whether a message that is no query of ours has an OPT: its reply then owes one as well."""
+    _, _, qdcount, ancount, nscount, arcount = HEADER.unpack_from(packet)
+    if not arcount or qdcount > 1:
+        return False
+    try:
+        at = skip_plain_name(packet, HEADER.size) + PAIR.size if qdcount else HEADER.size
+        return _find_opt(packet, at, ancount + nscount, arcount) is not None
+    except (IndexError, ValueError, _StructError):
+        return False
 
 
 def _find_opt(packet: bytes, at: int, before: int, arcount: int) -> int | None:
