@@ -106,11 +106,9 @@ def parse_settings(text: str, path: Path) -> Settings:
             [Fault(f"is not TOML: {message}", str(path), int(match[1]) if match else None)]
         ) from None
     base = path.resolve().parent
-    limits = document.get("limits")
-    rates = [("limits", key) for key in (limits if isinstance(limits, dict) else ()) if _rate(key)]
     faults: list[tuple[tuple[str | int, ...], str]] = [
         (keys, f"{'.'.join(keys)} is not built yet; take it out")
-        for keys in (*NOT_BUILT, *rates)
+        for keys in NOT_BUILT
         if _take(document, keys)
     ]
     filled = frozenset(
@@ -142,11 +140,6 @@ def _take(document: dict[str, Any], keys: tuple[str, ...]) -> bool:
     for key in keys[:-1]:
         inner = inner.get(key) if isinstance(inner, dict) else None
     return isinstance(inner, dict) and bool(inner.pop(keys[-1], None))
-
-
-def _rate(key: str) -> bool:
-    """Whether a key of [limits] is about rate limiting."""
-    return key.startswith("rate") or key.endswith(("_rate", "per_second"))
 
 
 def _fill(document: dict[str, Any], section: str, key: str, value: object) -> bool:

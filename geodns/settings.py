@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    StrictBool,
     StrictFloat,
     StrictInt,
     StrictStr,
@@ -167,6 +168,15 @@ class Server(Section):
         None, description="Answer to `version.bind` CH TXT; unset: REFUSED."
     )
     identity: Text | None = Field(None, description="Answer to `id.server` CH TXT; unset: REFUSED.")
+    cookies: StrictBool = Field(
+        True, description="Give out DNS cookies (RFC 7873, RFC 9018) to clients that send one."
+    )
+    cookie_secrets: AbsolutePath | None = Field(
+        None,
+        description="File of 1 to 4 secrets that cookies are made with, 32 hexadecimal digits a "
+        "line, for servers that share an address; the first makes cookies, the others are still "
+        "good. Changes are noticed. Unset: secrets of our own in `state`, renewed every day.",
+    )
 
 
 class Upstream(Section):
@@ -266,6 +276,59 @@ class Limits(Section):
         ge=1,
         le=60000,
         description="Upstream queries in flight in a worker; beyond it clients get SERVFAIL.",
+    )
+    client_misses: StrictInt | None = Field(
+        None,
+        ge=1,
+        le=600000,
+        description="Queries of one client network that may wait for upstreams in a worker; beyond "
+        "it that network gets SERVFAIL. Unset: a quarter of `misses`.",
+    )
+    ipv4_prefix: StrictInt = Field(
+        24, ge=8, le=32, description="Leading bits of an IPv4 address that make a client network."
+    )
+    ipv6_prefix: StrictInt = Field(
+        56, ge=16, le=64, description="Leading bits of an IPv6 address that make a client network."
+    )
+    responses_per_second: StrictInt = Field(
+        0,
+        ge=0,
+        le=1000000,
+        description="Response rate limiting: UDP replies a second that a worker sends to one "
+        "client network that has shown no valid cookie; 0 for any number.",
+    )
+    nxdomains_per_second: StrictInt | None = Field(
+        None,
+        ge=0,
+        le=1000000,
+        description="The same for NXDOMAIN, which has an account of its own. Unset: as "
+        "`responses_per_second`.",
+    )
+    errors_per_second: StrictInt | None = Field(
+        None,
+        ge=0,
+        le=1000000,
+        description="The same for all other errors. Unset: as `responses_per_second`.",
+    )
+    rate_window: StrictInt = Field(
+        15,
+        ge=1,
+        le=3600,
+        description="Seconds for which a network that asked too much is held back at the most, "
+        "once it asks no more.",
+    )
+    rate_slip: StrictInt = Field(
+        2,
+        ge=0,
+        le=10,
+        description="Every how manieth reply that is held back leaves truncated (or with "
+        "BADCOOKIE) instead, so that a real client gets through; 0 for none.",
+    )
+    rate_exempt: tuple[Network, ...] = Field(
+        (), description="Addresses or CIDR blocks whose replies are not limited."
+    )
+    rate_only_count: StrictBool = Field(
+        False, description="Count what would be held back (`rate/over`) and hold nothing back."
     )
     tcp_connections: StrictInt = Field(
         500, ge=1, le=100000, description="Open TCP connections of a worker."

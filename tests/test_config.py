@@ -122,8 +122,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         "[doq]\nport = 853\n",
         "[proxy]\nversion = 2\n",
         "[server]\ntls = true\n",
-        "[limits]\nrate = 100\n",
-        "[limits]\nqueries_per_second = 100\n",
         '[ledger]\npath = "x"\n',
         "[feeds.adm]\nurl = 'x'\n",
         "[cache]\nserve_stale = true\n",

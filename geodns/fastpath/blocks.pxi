@@ -39,10 +39,10 @@ cdef class BlockReplies:
         if asked.edns:
             opt_start = self.opt_at[2 * order]
             opt = self.opt_at[2 * order + 1] - opt_start
-            if end + records + opt + asked.extra > asked.limit:
+            if end + records + opt + asked.extra + asked.baked > asked.limit:
                 opt_start = self.opt_at[2 * order + 1]
                 opt = self.opt_at[2 * order + 2] - opt_start
-        size = end + records + opt + (asked.extra if asked.edns else 0)
+        size = end + records + opt + (asked.extra + asked.baked if asked.edns else 0)
         if size > asked.limit:
             return UP
         _copy(out, 0, packet, 0, end)

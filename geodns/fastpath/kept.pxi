@@ -137,7 +137,7 @@ cdef class KeptAnswers:
         cdef Py_ssize_t size = self.packet_[slot], at, count, additional
         cdef uint64_t elapsed
         cdef uint32_t ttl
-        if size + (11 + asked.extra if asked.edns else 0) > asked.limit:
+        if size + (11 + asked.extra + asked.baked if asked.edns else 0) > asked.limit:
             return UP
         _copy(out, 0, self.data_, slot * KEPT_OCTETS + self.key_[slot], size)
         out[0], out[1] = packet[0], packet[1]
@@ -161,5 +161,5 @@ cdef class KeptAnswers:
             additional = (out[10] << 8 | out[11]) + 1
             out[10], out[11] = (additional >> 8) & 0xFF, additional & 0xFF
             _put_opt(out, size, packet, asked, PLAIN_OPT, 0, 11)
-            size += 11 + asked.extra
+            size += 11 + asked.extra + asked.baked
         return size

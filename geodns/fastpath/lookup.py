@@ -9,6 +9,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from zlib import crc32
 
+from geodns.fastpath.tables import Peers
+
+_LOW64 = 0xFFFFFFFFFFFFFFFF
+
 
 def find_names(
     name: bytes,
@@ -75,3 +79,25 @@ def find_network6(
     """The same for IPv6; starts are split into their upper and lower 64 bits."""
     at = last_at_most(high, low, address)
     return rules[at] if at >= 0 else 0
+
+
+def within(peers: Peers | None, width: int, address: int) -> bool:
+    """Whether peers hold an address; width: its octets, 4 or 16. Nobody is in None."""
+    if peers is None:
+        return False
+    return (_served4 if width == 4 else _served6)(peers, address)
+
+
+def _served4(peers: Peers, address: int) -> bool:
+    at = bisect_right(peers.first4, address) - 1
+    return at >= 0 and address <= peers.last4[at]
+
+
+def _served6(peers: Peers, address: int) -> bool:
+    upper, lower = address >> 64, address & _LOW64
+    for at in range(len(peers.first6_upper)):
+        first = peers.first6_upper[at], peers.first6_lower[at]
+        last = peers.last6_upper[at], peers.last6_lower[at]
+        if first <= (upper, lower) <= last:
+            return True
+    return False

@@ -9,14 +9,15 @@ This file is the way of a packet; each part of it is in a file of its own, inclu
 """
 
 import mmap
+import os
 import socket
 from array import array
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, int32_t
-from libc.string cimport memcpy, memcmp, memset
+from libc.string cimport memcpy, memcmp, memmove, memset
 
-from geodns.fastpath import tables
+from geodns.fastpath import cookie, guard, rate, tables
 
 cdef enum:
     BATCH = 64
@@ -54,6 +55,7 @@ include "places.pxi"
 include "rulings.pxi"
 include "blocks.pxi"
 include "kept.pxi"
+include "guard.pxi"
 include "batch.pxi"
 include "index.pxi"
 
@@ -70,6 +72,7 @@ cdef class FastPath:
     cdef BlockReplies blocks
     cdef KeptAnswers kept
     cdef Batch batch
+    cdef readonly Guard guard
     cdef uint64_t[::1] order_counts_, place_counts_
     cdef uint64_t queries, blocked, allowed, unlocated, dropped
     # The queried name in lower case, and the hash of each of its suffixes.
@@ -80,6 +83,7 @@ cdef class FastPath:
         """slots: how many answers are kept at most."""
         self.kept = KeptAnswers(slots)
         self.batch = Batch()
+        self.guard = Guard()
         self.folded = bytearray(256)
 
     def serve(self, peers, trusted=None):
@@ -149,15 +153,11 @@ cdef class FastPath:
         """Answer one UDP packet: the reply, empty for none at all, or None to hand it up."""
         cdef uint64_t upper = 0, lower = 0
         cdef Py_ssize_t made
-        if len(peer) == 4:
-            lower = int.from_bytes(peer, "big")
-        else:
-            upper = int.from_bytes(peer[:8], "big")
-            lower = int.from_bytes(peer[8:], "big")
+        cdef int family = _unpacked(peer, &upper, &lower)
         self.batch.sent = 0
         cdef uint8_t[::1] out = self.batch.room()
         try:
-            made = self._answer(packet, out, len(peer), upper, lower, now)
+            made = self._answer(packet, out, family, upper, lower, now)
         except Exception:
             # A table that lies, or a fault in ``decide``: the pipeline meets it again and says so.
             return None
@@ -190,7 +190,6 @@ cdef class FastPath:
                                     lower, now)
             except Exception:
                 made = UP
-            # Every reply of the fast path passes here: what may hold it back belongs here.
             if made > 0:
                 self.batch.reply(at, made)
             elif made == UP:
@@ -214,8 +213,12 @@ cdef class FastPath:
         # Admit
         if not self.served.hold(family, upper, lower):
             return UP
-        # Identify. Options that change what the reply owes (cookies) are known from here on.
+        # Identify. Options that change what the reply owes are known from here on.
         asked.family, asked.upper, asked.lower = family, upper, lower
+        asked.peer_family, asked.peer_upper, asked.peer_lower = family, upper, lower
+        if asked.cookie:
+            if self.guard.secrets and not _owe_cookie(packet, &asked):
+                return UP
         if asked.ecs:
             family = _ecs_width(packet, asked.ecs)
             if family == 0:
@@ -244,7 +247,29 @@ cdef class FastPath:
             self.queries += 1
             self.unlocated += self.places.unknown[asked.location]
             self.place_counts_[asked.location] += 1
+            # Hold back. Last, since what is charged is the reply.
+            if asked.baked or self.guard.accounts is not None:
+                return self._hold_back(packet, out, &asked, made, now)
         return made
+
+    cdef Py_ssize_t _hold_back(self, const uint8_t[::1] packet, uint8_t[::1] out,
+                               const Asked* asked, Py_ssize_t made, double now) except -2:
+        """Write the cookie that ends a reply and charge for it: its size, a slip's, or DROP."""
+        cdef int judged = ABSENT, verdict
+        cdef uint32_t stamp
+        if asked.baked:
+            stamp = self.guard.stamp(now)
+            judged = self.guard.worth(packet, asked.cookie + 4, asked.cookie_size,
+                                      asked.peer_family, asked.peer_upper, asked.peer_lower, stamp)
+            self.guard.write(out, made - BAKED, packet, asked.cookie + 4, judged,
+                             asked.peer_family, asked.peer_upper, asked.peer_lower, stamp)
+        if judged == VALID:
+            return made
+        verdict = self.guard.weigh(asked.peer_family, asked.peer_upper, asked.peer_lower,
+                                   out[3] & 0xF, now)
+        if verdict == SLIP:
+            return _slip(packet, out, asked, made)
+        return made if verdict == CHARGED else DROP
 
     cdef bint _locate(self, Asked* asked) except -1:
         """Find the client's location; False where only the pipeline can."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from geodns.fastpath.cookie import OPTION_COOKIE
 from geodns.fastpath.tables import Kept, OrderReplies
 
 OUR_SIZE = 1232
 """Our EDNS buffer and the largest UDP reply, octets."""
+_BADCOOKIE = 23
 _PLAIN_OPT = b"\0\0\x29" + OUR_SIZE.to_bytes(2, "big") + bytes(6)
 
 
@@ -21,9 +23,19 @@ class Ecs:
     option: bytes
 
 
-def read_opt(packet: bytes, at: int) -> tuple[int, int, tuple[int, int] | None] | None:
-    """UDP size, DO (0x80 or 0), and where ECS data stands (offset, length), of an OPT that ends
-    the packet; None if it wants thought."""
+@dataclass(frozen=True, slots=True)
+class Opt:
+    """An OPT record: UDP size as sent, DO (0x80 or 0), where the data of the ECS option and of the
+    first COOKIE option stand (offset, length)."""
+
+    size: int
+    dnssec_ok: int
+    ecs: tuple[int, int] | None
+    cookie: tuple[int, int] | None
+
+
+def read_opt(packet: bytes, at: int) -> Opt | None:
+    """Read an OPT record that ends the packet; None if it wants thought."""
     size = len(packet)
     if at + 11 > size or packet[at : at + 3] != b"\0\0\x29" or packet[at + 6]:
         return None
@@ -32,15 +44,17 @@ def read_opt(packet: bytes, at: int) -> tuple[int, int, tuple[int, int] | None] 
     if at + 11 + (packet[at + 9] << 8 | packet[at + 10]) != size:
         return None
     at += 11
-    ecs = None
+    ecs = cookie = None
     while at + 4 <= size:
         length = packet[at + 2] << 8 | packet[at + 3]
         if packet[at] == 0 and packet[at + 1] == 8:
             if ecs is not None:
                 return None
             ecs = at + 4, length
+        elif packet[at] == 0 and packet[at + 1] == OPTION_COOKIE and cookie is None:
+            cookie = at + 4, length
         at += 4 + length
-    return (told, dnssec_ok, ecs) if at == size else None
+    return Opt(told, dnssec_ok, ecs, cookie) if at == size else None
 
 
 def read_ecs(packet: bytes, at: int, length: int) -> Ecs | None:
@@ -56,10 +70,10 @@ def read_ecs(packet: bytes, at: int, length: int) -> Ecs | None:
     return Ecs(width, address, source, packet[at - 4 : at + length])
 
 
-def _opt(opt: bytes, dnssec_ok: int, extra: bytes) -> bytes:
-    """An OPT record with the DO bit, and one more option in front of its own."""
-    size = (opt[9] << 8 | opt[10]) + len(extra)
-    return opt[:7] + bytes((dnssec_ok, opt[8], size >> 8, size & 0xFF)) + extra + opt[11:]
+def _opt(opt: bytes, dnssec_ok: int, extra: bytes, cookie: bytes) -> bytes:
+    """An OPT record with the DO bit, and one more option in front of its own, one behind."""
+    size = (opt[9] << 8 | opt[10]) + len(extra) + len(cookie)
+    return opt[:7] + bytes((dnssec_ok, opt[8], size >> 8, size & 0xFF)) + extra + opt[11:] + cookie
 
 
 def write_block(
@@ -68,6 +82,7 @@ def write_block(
     edns: int,
     dnssec_ok: int,
     extra: bytes,
+    cookie: bytes,
     limit: int,
     qtype: int,
     target: int,
@@ -75,8 +90,8 @@ def write_block(
 ) -> bytes | None:
     """The reply to a query whose question ends at ``end``; None if it does not fit in limit.
 
-    dnssec_ok: 0x80 or 0. extra: an encoded EDNS option in front of the order's. target: where
-    the order's name begins in the queried name, octets.
+    dnssec_ok: 0x80 or 0. extra: an encoded EDNS option in front of the order's; cookie: one
+    behind it. target: where the order's name begins in the queried name, octets.
     """
     variant = 0 if qtype == 1 else 1 if qtype == 28 else 2
     template = replies.templates[variant]
@@ -85,9 +100,9 @@ def write_block(
         records = (0xC00C + target).to_bytes(2, "big") + records[2:]
     opt = b""
     if edns:
-        opt = _opt(replies.opt, dnssec_ok, extra)
+        opt = _opt(replies.opt, dnssec_ok, extra, cookie)
         if end + len(records) + len(opt) > limit:
-            opt = _opt(replies.short, dnssec_ok, extra)
+            opt = _opt(replies.short, dnssec_ok, extra, cookie)
     if end + len(records) + len(opt) > limit:
         return None
     head = bytes(
@@ -107,12 +122,13 @@ def write_kept(
     edns: int,
     dnssec_ok: int,
     extra: bytes,
+    cookie: bytes,
     limit: int,
     kept: Kept,
     now: float,
 ) -> bytes | None:
     """A kept answer as the reply to a query (see write_block), its TTLs counted down to now."""
-    opt = _opt(_PLAIN_OPT, dnssec_ok, extra) if edns else b""
+    opt = _opt(_PLAIN_OPT, dnssec_ok, extra, cookie) if edns else b""
     if len(kept.packet) + len(opt) > limit:
         return None
     out = bytearray(kept.packet)
@@ -132,3 +148,23 @@ def write_kept(
         out[10], out[11] = additional >> 8 & 0xFF, additional & 0xFF
         out += opt
     return bytes(out)
+
+
+def write_slip(packet: bytes, end: int, edns: int, dnssec_ok: int, cookie: bytes) -> bytes:
+    """What a query gets whose reply is held back, and that may prove itself (see write_block).
+
+    TC, so that it asks again over TCP; BADCOOKIE (RFC 7873 section 5.2.3) if it sent a cookie.
+    """
+    cut, rcode = (0, _BADCOOKIE) if cookie else (0x02, 0)
+    head = bytes(
+        (
+            *packet[:2],
+            0x80 | cut | packet[2] & 1,
+            0x80 | packet[3] & 0x10 | rcode & 0xF,
+            *(0, 1, 0, 0, 0, 0, 0, 1 if edns else 0),
+        )
+    )
+    if not edns:
+        return head + packet[12:end]
+    opt = _opt(_PLAIN_OPT, dnssec_ok, b"", cookie)
+    return head + packet[12:end] + opt[:5] + bytes((rcode >> 4,)) + opt[6:]

@@ -9,8 +9,24 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 
-from geodns.fastpath.lookup import find_names, find_network4, find_network6, last_at_most
-from geodns.fastpath.packet import OUR_SIZE, read_ecs, read_opt, write_block, write_kept
+from geodns.fastpath import cookie
+from geodns.fastpath.guard import Guard
+from geodns.fastpath.lookup import (
+    find_names,
+    find_network4,
+    find_network6,
+    last_at_most,
+    within,
+)
+from geodns.fastpath.packet import (
+    OUR_SIZE,
+    read_ecs,
+    read_opt,
+    write_block,
+    write_kept,
+    write_slip,
+)
+from geodns.fastpath.rate import PASS, SLIP
 from geodns.fastpath.tables import (
     HAND_UP,
     NO_ORDER,
@@ -27,7 +43,6 @@ from geodns.fastpath.tables import (
 )
 
 COUNTERS = ("queries", "blocked", "allowed", "unlocated", "dropped")
-_LOW64 = 0xFFFFFFFFFFFFFFFF
 
 
 class FastPath:
@@ -40,6 +55,7 @@ class FastPath:
 
     def __init__(self, slots: int) -> None:
         """slots: how many answers are kept at most."""
+        self.guard = Guard()
         self._slots = slots
         self._kept: dict[bytes, tuple[Kept, int]] = {}
         self._generation = 0
@@ -143,18 +159,22 @@ class FastPath:
         qtype = packet[end - 4] << 8 | packet[end - 3]
         if packet[end - 2 : end] != b"\0\1" or qtype in (0, 41) or 128 <= qtype <= 255:
             return None
-        limit, dnssec_ok, edns, option = 512, 0, packet[11], None
+        limit, dnssec_ok, edns, option, baked = 512, 0, packet[11], None, None
         if edns:
             told = read_opt(packet, end)
             if told is None:
                 return None
-            limit = max(512, min(told[0], OUR_SIZE))
-            dnssec_ok, option = told[1], told[2]
+            limit = max(512, min(told.size, OUR_SIZE))
+            dnssec_ok, option = told.dnssec_ok, told.ecs
+            if told.cookie is not None and self.guard.bakes:
+                if not cookie.well_formed(told.cookie[1]):
+                    return None
+                baked = packet[told.cookie[0] : sum(told.cookie)]
         elif end != size:
             return None
         # Admit
         width, address = len(peer), int.from_bytes(peer, "big")
-        if not _within(peers, width, address):
+        if not within(peers, width, address):
             return None
         # Identify
         ecs = None
@@ -162,7 +182,7 @@ class FastPath:
             claimed = read_ecs(packet, *option)
             if claimed is None:
                 return None
-            if _within(self._trusted, width, address):
+            if within(self._trusted, width, address):
                 ecs = claimed
                 if ecs.source:
                     width, address = ecs.width, ecs.address
@@ -187,13 +207,15 @@ class FastPath:
         order, target, local = self._rule(load, folded, location, width, address)
         if order == HAND_UP:
             return None
-        extra = b""
+        extra, room = b"", bytes(cookie.ENCODED if baked is not None else 0)
         if ecs is not None:
             scope = _uniform(width, address, run) if local and ecs.source else 0
             extra = ecs.option[:7] + bytes((scope,)) + ecs.option[8:]
         if order >= 0:
             replies = (load.orders if ecs is None else load.ecs_orders)[order]
-            reply = write_block(packet, end, edns, dnssec_ok, extra, limit, qtype, target, replies)
+            reply = write_block(
+                packet, end, edns, dnssec_ok, extra, room, limit, qtype, target, replies
+            )
             if reply is not None:
                 counts["blocked"] += 1
                 self._order_counts[order] += 1
@@ -202,13 +224,25 @@ class FastPath:
             found = self._kept.get(folded + packet[end - 4 : end] + flags.to_bytes(1, "big"))
             if found is None or not self._fresh(*found, load, now):
                 return None
-            reply = write_kept(packet, end, edns, dnssec_ok, extra, limit, found[0], now)
+            reply = write_kept(packet, end, edns, dnssec_ok, extra, room, limit, found[0], now)
             if reply is not None:
                 counts["allowed"] += 1
-        if reply is not None:
-            counts["queries"] += 1
-            counts["unlocated"] += unlocated
-            self._place_counts[location] += 1
+        if reply is None:
+            return None
+        counts["queries"] += 1
+        counts["unlocated"] += unlocated
+        self._place_counts[location] += 1
+        # Hold back. Last, since what is charged is the reply.
+        given, judged = b"", cookie.ABSENT
+        if baked is not None:
+            given, judged = self.guard.bake(baked, peer, now)
+            reply = reply[: -len(given)] + given
+        if judged != cookie.VALID and self.guard.limits:
+            verdict = self.guard.charge(peer, reply[3] & 0xF, now)
+            if verdict == SLIP:
+                return write_slip(packet, end, edns, dnssec_ok, given)
+            if verdict != PASS:
+                return b""
         return reply
 
     def _rule(
@@ -293,27 +327,6 @@ def _uniform(width: int, address: int, run: tuple[int, int]) -> int:
             break
         length -= 1
     return length
-
-
-def _within(peers: Peers | None, width: int, address: int) -> bool:
-    if peers is None:
-        return False
-    return (_served4 if width == 4 else _served6)(peers, address)
-
-
-def _served4(peers: Peers, address: int) -> bool:
-    at = bisect_right(peers.first4, address) - 1
-    return at >= 0 and address <= peers.last4[at]
-
-
-def _served6(peers: Peers, address: int) -> bool:
-    upper, lower = address >> 64, address & _LOW64
-    for at in range(len(peers.first6_upper)):
-        first = peers.first6_upper[at], peers.first6_lower[at]
-        last = peers.last6_upper[at], peers.last6_lower[at]
-        if first <= (upper, lower) <= last:
-            return True
-    return False
 
 
 def _embeds(address: int) -> bool:

@@ -13,6 +13,12 @@ cdef struct Asked:
     # The ECS option that the reply owes to a trusted peer: where it stands, its size, its scope.
     Py_ssize_t extra_at, extra
     uint8_t extra_scope
+    # The first COOKIE option: where it begins, 0 for none, and the size of its data; and the
+    # octets that the reply owes for it at its end.
+    Py_ssize_t cookie, cookie_size, baked
+    # The socket's peer.
+    int peer_family
+    uint64_t peer_upper, peer_lower
     # The client who is judged; bits of the prefix that is known of an address given by ECS.
     int family, known
     uint64_t upper, lower
@@ -26,6 +32,7 @@ cdef Py_ssize_t _read(const uint8_t[::1] packet, Asked* asked) except -2:
     cdef Py_ssize_t size = packet.shape[0], at = 12, end, labels = 0
     cdef uint8_t length
     asked.extra = asked.ecs = 0
+    asked.cookie = asked.cookie_size = asked.baked = 0
     asked.extra_scope = asked.dnssec_ok = 0
     asked.known = 0
     asked.limit = 512
@@ -73,8 +80,19 @@ cdef Py_ssize_t _read_opt(const uint8_t[::1] packet, Asked* asked) except -2:
             if asked.ecs:
                 return UP
             asked.ecs = at
+        elif packet[at] == 0 and packet[at + 1] == 10 and asked.cookie == 0:
+            asked.cookie = at
+            asked.cookie_size = packet[at + 2] << 8 | packet[at + 3]
         at += 4 + (packet[at + 2] << 8 | packet[at + 3])
     return size if at == size else UP
+
+
+cdef bint _owe_cookie(const uint8_t[::1] packet, Asked* asked) except -1:
+    """Owe the reply a cookie; False if that of the query is malformed (RFC 7873 section 4)."""
+    if asked.cookie_size != 8 and not 16 <= asked.cookie_size <= 40:
+        return False
+    asked.baked = BAKED
+    return True
 
 
 cdef int _ecs_width(const uint8_t[::1] packet, Py_ssize_t at) except -1:
@@ -112,8 +130,9 @@ cdef int _believe_ecs(const uint8_t[::1] packet, Asked* asked, int width) except
 
 cdef int _put_opt(uint8_t[::1] out, Py_ssize_t at, const uint8_t[::1] packet, const Asked* asked,
                   const uint8_t[::1] opts, Py_ssize_t start, Py_ssize_t size) except -1:
-    """Write an OPT record with the DO bit, and the ECS option in front of its own."""
-    cdef Py_ssize_t length = size - 11 + asked.extra
+    """Write an OPT record with the DO bit, the ECS option in front of its own, and room for the
+    cookie behind them."""
+    cdef Py_ssize_t length = size - 11 + asked.extra + asked.baked
     _copy(out, at, opts, start, 11)
     out[at + 7] = asked.dnssec_ok
     out[at + 9] = (length >> 8) & 0xFF

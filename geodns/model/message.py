@@ -72,6 +72,7 @@ class Query(NamedTuple):
     name: the queried name in wire format, in the letter case it was sent in.
     folded: the same in lower case: what is compared, cached and ruled on.
     flags: the 16 flag bits of the header as sent.
+    cookie: the EDNS option (encoded) that every reply to it carries at its end; empty for none.
     """
 
     id: int
@@ -81,6 +82,7 @@ class Query(NamedTuple):
     qtype: int
     qclass: int
     edns: Edns | None
+    cookie: bytes = b""
 
     @property
     def question(self) -> bytes:

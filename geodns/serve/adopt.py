@@ -10,6 +10,7 @@ from pathlib import Path
 from geodns.errors import Fault
 from geodns.model.tomllines import find_line, read_lines
 from geodns.serve.record import listed
+from geodns.serve.secrets import read_secrets
 from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
 
 FIXED = (("server", "listen"), ("server", "workers"), ("server", "state"), ("metrics", "listen"))
@@ -115,6 +116,13 @@ def missing(settings: Settings, has_kept: Callable[[Path], bool]) -> tuple[Fault
     rulings = settings.log.rulings
     if rulings is not None and not rulings.parent.is_dir():
         found.append((("log", "rulings"), f"there is no such folder: {rulings.parent}"))
+    if settings.server.cookies and settings.server.cookie_secrets is not None:
+        try:
+            read_secrets(settings.server.cookie_secrets)
+        except (OSError, ValueError) as error:
+            told = getattr(error, "strerror", None) or str(error)
+            where = settings.server.cookie_secrets
+            found.append((("server", "cookie_secrets"), f"{where}: {told}"))
     return _placed(settings.path, found) if found else ()
 
 

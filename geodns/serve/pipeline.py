@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any
 
 from geodns.fastpath.pure import FastPath
+from geodns.fastpath.rate import RateLimits
 from geodns.locate.client import (
     Client,
     Ecs,
@@ -53,6 +54,7 @@ from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import counts, reply
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
+from geodns.serve.guard import Shares, hold_back, hold_back_later, owe_cookie, rates_of, unwrapped
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
 from geodns.serve.rulings import RulingLog
@@ -99,6 +101,8 @@ class Pipeline:
         self._counts: Counter[str] = Counter()
         self.rulings = RulingLog()
         self._serving = False
+        self._shares = Shares(settings["limits"])
+        self._rates: RateLimits | None = None
         self._in_force: InForce
         self.apply(settings)
 
@@ -108,6 +112,11 @@ class Pipeline:
         self._clients = Networks([*settings["server"]["clients"], *trusted, *proxies])
         self._trusted, self._proxies = Networks(trusted), Networks(proxies)
         self.fast.serve(peers_of(self._clients, self._proxies), peers_of(self._trusted))
+        self._shares.apply(settings["limits"])
+        rates = rates_of(settings["limits"])
+        if rates != self._rates:
+            self._rates = rates
+            self.fast.guard.take_rates(rates)
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
         self.rulings.turn(settings["log"]["rulings"])
@@ -146,9 +155,18 @@ class Pipeline:
         before the query. Never raises.
         """
         try:
-            return self._answer(packet, peer, stream, source)
+            told = self._answer(packet, peer, stream, source)
         except Exception as fault:
-            return self._broken(packet, fault)
+            told = self._broken(packet, fault)
+        # 11. Hold back. Behind everything, since what is charged is the reply; a TCP client has
+        #     proved where it is.
+        if told is None or stream or not self.fast.guard.limits:
+            return told
+        if self.wraps(peer):
+            packet, peer = unwrapped(packet, peer)
+        if isinstance(told, bytes):
+            return hold_back(self.fast.guard, packet, peer, told, monotonic())
+        return hold_back_later(self.fast.guard, packet, peer, told, monotonic)
 
     def _answer(
         self, packet: bytes, peer: bytes, stream: bool, source: bytes | None
@@ -186,6 +204,11 @@ class Pipeline:
             count["proxy/unexpected"] += packet.startswith(SIGNATURE)
             return reply.error(packet, fault)
         limit = reply.size_limit(query, stream=stream)
+        try:
+            query = owe_cookie(query, self.fast.guard, source or peer, monotonic())
+        except ValueError:
+            count["malformed"] += 1
+            return reply.status(query, FORMERR, limit)
 
         # 2. Admit, by the socket's peer. Before identify: an address that somebody claims
         #    must never open the door.
@@ -245,16 +268,19 @@ class Pipeline:
 
     async def _forward(self, asked: Asked, key: bytes) -> bytes | None:
         query = asked.query
+        place = self._shares.enter(asked.client)
         try:
             entry = failed = None
             try:
+                if place is None:
+                    raise TooManyMisses
                 response = await self._forwarder.resolve(
                     query.folded + query.question[-4:],
                     dnssec_ok=query.dnssec_ok,
                     checking_disabled=bool(query.flags & CD),
                 )
             except TooManyMisses:
-                self._counts["overload"] += 1
+                self._counts["overload" if place is not None else "overload/client"] += 1
                 failed = EDE_OTHER, "too many queries are waiting"
             except UpstreamFailure as failure:
                 self._counts["upstream/failed"] += 1
@@ -280,6 +306,9 @@ class Pipeline:
             return self._settle(asked, key, entry, now)
         except Exception as fault:
             return self._broken(HEADER.pack(query.id, query.flags, 1, 0, 0, 0), fault)
+        finally:
+            if place is not None:
+                self._shares.leave(place)
 
     def _settle(self, asked: Asked, key: bytes, entry: Entry, now: float) -> bytes:
         """The end of the way of an allowed name: rule on the answer, reply, record."""
@@ -463,10 +492,9 @@ class Pipeline:
             "fast/dropped": fast["dropped"],
             **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
             "cache/entries": len(self._cache),
-            "cache/octets": self._cache.octets,
-            "cache/evictions": self._cache.evictions,
             "log/rulings": self.rulings.written,
             "log/lost": self.rulings.lost,
+            **self.fast.guard.counts(),
         }
 
     async def close(self) -> None:

@@ -208,9 +208,8 @@ def passed(
     """
     opt = b""
     if query.edns is not None:
-        opt = opt_record(
-            OUR_SIZE, options.encode(), dnssec_ok=query.dnssec_ok, rcode=response.rcode
-        )
+        encoded = options.encode() + query.cookie
+        opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=response.rcode)
     if len(packet) + len(opt) > limit:
         return _truncated(query, response.rcode, options, limit)
     out = bytearray(packet)
@@ -279,7 +278,7 @@ def _assemble(
     for texts in (True, False):
         opt = b""
         if query.edns is not None:
-            encoded = options.encode(texts=texts)
+            encoded = options.encode(texts=texts) + query.cookie
             opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=rcode)
         if HEADER.size + len(question) + len(records) + len(opt) <= limit:
             head = HEADER.pack(query.id, _flags(query, rcode), 1, *counts, 1 if opt else 0)
@@ -292,9 +291,8 @@ def _truncated(query: Query, rcode: int, options: Options, limit: int) -> bytes:
     opt = b""
     if query.edns is not None:
         for texts in (True, False):
-            opt = opt_record(
-                OUR_SIZE, options.encode(texts=texts), dnssec_ok=query.dnssec_ok, rcode=rcode
-            )
+            encoded = options.encode(texts=texts) + query.cookie
+            opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=rcode)
             if HEADER.size + len(question) + len(opt) <= limit:
                 break
     flags = _flags(query, rcode) | TC

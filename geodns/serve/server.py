@@ -23,6 +23,7 @@ from geodns.serve.children import worker_command
 from geodns.serve.control import Control, lock_state
 from geodns.serve.observed import Observed
 from geodns.serve.reload import Reloader
+from geodns.serve.secrets import keep_rolling, roll_secrets
 from geodns.serve.sockets import Listener, open_listeners
 from geodns.serve.supervisor import Supervisor
 from geodns.serve.tables import Bar, no_bar
@@ -57,6 +58,7 @@ async def run(
         stack.callback(log.info, "stopped")
         hangups = _take_signals(stack, ending)
         stack.enter_context(lock_state(settings.server.state))
+        roll_secrets(settings.server.state)
         workers = settings.worker_count()
         listeners = open_listeners(settings.server.listen, workers)
         for listener in listeners:
@@ -75,6 +77,8 @@ async def run(
         stack.push_async_callback(control.close)
         updating = asyncio.create_task(reloader.run(supervisor.distribute, supervisor.roll))
         stack.push_async_callback(_cancel, updating)
+        rolling = asyncio.create_task(keep_rolling(settings.server.state))
+        stack.push_async_callback(_cancel, rolling)
         hangups.on_hangup(lambda: reloader.wake("SIGHUP"))
         observed.phase = "serving"
         _notify_systemd("READY=1")

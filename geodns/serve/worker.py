@@ -18,6 +18,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from geodns.errors import GeodnsError
 from geodns.fastpath.pure import FastPath
 from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
+from geodns.serve.secrets import Secrets, path_of
 from geodns.serve.stream import StreamLimits, StreamListener
 from geodns.serve.udp import UdpListener
 
@@ -64,6 +66,8 @@ class Worker:
         self._stream: StreamListener | None = None
         self._counters: dict[str, int] = {}
         self._internal: set[str] = set()
+        self._secrets = Secrets()
+        self._secrets_path: Path | None = None
         self._done = asyncio.Event()
         self._draining = False
         self._writer: asyncio.StreamWriter | None = None
@@ -122,6 +126,8 @@ class Worker:
                 self._pipeline = app.make_pipeline(settings)
             else:
                 self._pipeline.apply(settings)
+            self._secrets_path = path_of(settings["server"])
+            self._bake()
             self._pipeline.enforce(in_force)
             self._in_force, self._places = in_force, load["places"]
         except Exception as error:
@@ -169,7 +175,14 @@ class Worker:
         while True:
             await asyncio.sleep(COUNTERS_EVERY)
             if self._pipeline is not None:
+                self._bake()
                 self._tell({"counters": self._all_counters()})
+
+    def _bake(self) -> None:
+        """Make cookies with the secrets and by the wall clock of now: both may change."""
+        assert self._pipeline is not None
+        secrets = self._secrets.current(self._secrets_path)
+        self._pipeline.fast.guard.take_secrets(secrets, time.time() - time.monotonic())
 
     def _all_counters(self) -> dict[str, int]:
         counters = dict(self._counters)

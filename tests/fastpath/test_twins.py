@@ -115,6 +115,25 @@ def test_nobody_can_tell_who_answered(seed: int) -> None:
     assert server.handed_up > asked // 50
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_nobody_can_tell_who_held_a_reply_back(seed: int) -> None:
+    roll = random.Random(seed)
+    server = Server(native.FastPath, CLOCK)
+    limits = SETTINGS["limits"] | {"responses_per_second": 1, "rate_slip": seed % 3}
+    for pipeline in (server.pipeline, server.alone):
+        pipeline.apply(SETTINGS | {"limits": limits})
+    names = roll_names(roll)
+    server.enforce(roll_in_force(roll, seed))
+    packets = [roll_query(roll, names) for _ in range(40)]
+    for _ in range(400):
+        CLOCK.now += roll.choice((0.0, 0.0, 0.0, 0.1, 0.4))
+        server.ask(roll.choice(packets), roll.choice(PEERS[:5]))
+    server.check_counters()
+    counts = server.pipeline.counters()
+    assert counts["rate/dropped"] + counts["rate/truncated"] > 20
+    assert server.twins.counters()["blocked"] + server.twins.counters()["allowed"] > 20
+
+
 worlds = st.integers(0, 999)
 steps = st.lists(
     st.tuples(st.none() | worlds, st.lists(st.tuples(packets, peers, pauses), max_size=6)),

@@ -16,6 +16,7 @@ from zlib import crc32
 import pytest
 
 from geodns.fastpath import pure
+from geodns.fastpath.cookie import siphash
 from geodns.fastpath.tables import Kept, Load, Names, Peers, Runs
 from geodns.locate.build import build_places
 from geodns.locate.table import PlaceTable
@@ -65,12 +66,60 @@ class Clock:
         return self.now
 
 
+OFFSET = 1_700_000_000.0
+"""Wall clock less monotonic clock."""
+SECRETS = bytes(range(16)), bytes(range(100, 116))
+"""What cookies are made with; the second is going out of use."""
+
+
+class Guards:
+    """Feeds the guards of both twins alike."""
+
+    def __init__(self, both: Sequence[Any]) -> None:
+        self._both = [each.guard for each in both]
+
+    def take_secrets(self, secrets: Sequence[bytes], offset: float) -> None:
+        for each in self._both:
+            each.take_secrets(secrets, offset)
+
+    def take_rates(self, limits: Any) -> None:
+        for each in self._both:
+            each.take_rates(limits)
+
+    @property
+    def bakes(self) -> bool:
+        return bool(self._agreed(lambda each: each.bakes))
+
+    @property
+    def limits(self) -> bool:
+        return bool(self._agreed(lambda each: each.limits))
+
+    def judge(self, data: bytes, peer: bytes, now: float) -> int:
+        return int(self._agreed(lambda each: each.judge(data, peer, now)))
+
+    def bake(self, data: bytes, peer: bytes, now: float) -> tuple[bytes, int]:
+        found: tuple[bytes, int] = self._agreed(lambda each: each.bake(data, peer, now))
+        return found
+
+    def charge(self, peer: bytes, rcode: int, now: float) -> int:
+        return int(self._agreed(lambda each: each.charge(peer, rcode, now)))
+
+    def counts(self) -> dict[str, int]:
+        return dict(self._agreed(lambda each: each.counts()))
+
+    def _agreed(self, told: Callable[[Any], Any]) -> Any:
+        specified, native = (told(each) for each in self._both)
+        assert native == specified
+        return specified
+
+
 class Twins:
     """Feeds both twins alike, and gives the answer on which they must agree."""
 
     def __init__(self, native: Any) -> None:
         """native: the class of the native twin."""
         self.both = pure.FastPath(SLOTS), native(SLOTS)
+        self.guard = Guards(self.both)
 
     def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
         for each in self.both:
@@ -186,6 +235,8 @@ class Server:
         self.pipeline = make_pipeline(self.twins)
         self.alone = make_pipeline(Idle(SLOTS))
         self.handed_up = 0
+        for each in (self.pipeline, self.alone):
+            each.fast.guard.take_secrets(SECRETS, OFFSET)
 
     def enforce(self, in_force: InForce) -> None:
         self.pipeline.enforce(in_force)
@@ -253,6 +304,8 @@ def roll_query(roll: random.Random, names: Sequence[str]) -> bytes:
     options = b""
     if roll.random() < 0.15:
         options += option(roll.choice((8, 10, 12, 65001)), bytes(roll.randrange(9)))
+    if roll.random() < 0.3:
+        options += option(10, roll_cookie(roll))
     if roll.random() < 0.25:
         options += option(8, ecs_option(roll.choice(SUBNETS)))
     packet = bytearray(
@@ -275,6 +328,20 @@ def roll_query(roll: random.Random, names: Sequence[str]) -> bytes:
     if roll.random() < 0.03:
         packet += bytes(roll.randrange(1, 5))
     return bytes(packet)
+
+
+def roll_cookie(roll: random.Random) -> bytes:
+    """The data of a COOKIE option: new, good, old, forged or malformed."""
+    client = bytes([roll.randrange(3)] * 8)
+    if roll.random() < 0.3:
+        return client
+    if roll.random() < 0.1:
+        return bytes(roll.choice((0, 7, 9, 15, 16, 17, 24, 32, 40, 41, 60)))
+    age = roll.choice((0, 100, 1799, 1800, 3500, 3601, -200, -301, 100_000))
+    stamp = int(OFFSET + 1000 - age).to_bytes(4, "big")
+    signed = client + roll.choice((b"\1\0\0\0", b"\1\0\0\0", b"\1abc", b"\2\0\0\0")) + stamp
+    secret = roll.choice((*SECRETS, bytes(16)))
+    return signed + siphash(secret, signed + roll.choice(PEERS))
 
 
 SUBNETS = (

@@ -1,0 +1,144 @@
+"""What the pipeline does against abuse: cookies, replies held back, a share of misses each."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from geodns.fastpath import cookie, rate
+from geodns.fastpath.guard import Guard
+from geodns.fastpath.packet import write_slip
+from geodns.fastpath.rate import RateLimits
+from geodns.locate.client import Client, Networks
+from geodns.model.message import HEADER, Malformed, Query, read_query
+from geodns.model.proxy import BadHeader, NoHeader, read_header
+from geodns.serve.fast import peers_of
+
+_QUARTER = 4
+
+
+def owe_cookie(query: Query, guard: Guard, peer: bytes, now: float) -> Query:
+    """The query with the cookie that every reply to it carries back.
+
+    guard: of the fast path. peer: packed address. now: monotonic seconds. Raises ValueError for
+    a cookie of a size that none has (RFC 7873 section 4).
+    """
+    data = _cookie_in(query)
+    if data is None or not guard.bakes:
+        return query
+    if not cookie.well_formed(len(data)):
+        raise ValueError("a cookie of a size that none has")
+    return query._replace(cookie=guard.bake(data, peer, now)[0])
+
+
+def hold_back(guard: Guard, packet: bytes, peer: bytes, told: bytes, now: float) -> bytes | None:
+    """Charge a UDP reply to its client: the reply, a truncated one, or None for none.
+
+    Who has a valid cookie is not charged. packet: the query.
+    """
+    try:
+        query = read_query(packet)
+    except Malformed:
+        # A FORMERR is no larger than what asked for it, so it may slip as it is.
+        return None if guard.charge(peer, told[3] & 0xF, now) == rate.HOLD else told
+    data = _cookie_in(query)
+    if data is not None and cookie.well_formed(len(data)):
+        if guard.judge(data, peer, now) == cookie.VALID:
+            return told
+    else:
+        data = None
+    verdict = guard.charge(peer, told[3] & 0xF, now)
+    if verdict == rate.PASS:
+        return told
+    if verdict == rate.HOLD:
+        return None
+    owed = b""
+    if data is not None and told[-cookie.ENCODED :][4:12] == data[: cookie.CLIENT_SIZE]:
+        owed = told[-cookie.ENCODED :]
+    end = HEADER.size + len(query.name) + 4
+    edns = query.edns is not None
+    return write_slip(packet, end, edns, 0x80 if query.dnssec_ok else 0, owed)
+
+
+async def hold_back_later(
+    guard: Guard,
+    packet: bytes,
+    peer: bytes,
+    awaited: Awaitable[bytes | None],
+    clock: Callable[[], float],
+) -> bytes | None:
+    """The same for a reply that is still to come. clock: monotonic seconds."""
+    told = await awaited
+    return None if told is None else hold_back(guard, packet, peer, told, clock())
+
+
+def unwrapped(packet: bytes, peer: bytes) -> tuple[bytes, bytes]:
+    """A proxy's datagram without its header, and the client that the reply is for."""
+    with suppress(NoHeader, BadHeader):
+        header = read_header(packet)
+        if header is not None:
+            return packet[header.size :], header.source or peer
+    return packet, peer
+
+
+def _cookie_in(query: Query) -> bytes | None:
+    """The data of the first COOKIE option; RFC 7873 section 5.2 has the others ignored."""
+    if query.edns is None:
+        return None
+    return next((data for code, data in query.edns.options if code == cookie.OPTION_COOKIE), None)
+
+
+def rates_of(limits: dict[str, Any]) -> RateLimits | None:
+    """The limits on replies that [limits] sets; None if it sets none."""
+    answers = limits["responses_per_second"]
+    denials, errors = (
+        answers if limits[key] is None else limits[key]
+        for key in ("nxdomains_per_second", "errors_per_second")
+    )
+    if not (answers or denials or errors):
+        return None
+    return RateLimits(
+        per_second=(answers, denials, errors),
+        window=limits["rate_window"],
+        slip=limits["rate_slip"],
+        prefix4=limits["ipv4_prefix"],
+        prefix6=limits["ipv6_prefix"],
+        exempt=peers_of(Networks(limits["rate_exempt"])),
+        only_count=limits["rate_only_count"],
+    )
+
+
+class Shares:
+    """How many queries of each client network wait for upstreams, and no more than its share.
+
+    So one client's random names cannot take all the room that there is for misses.
+    """
+
+    def __init__(self, limits: dict[str, Any]) -> None:
+        """limits: [limits] of the settings."""
+        self._waiting: dict[tuple[int, int], int] = {}
+        self.apply(limits)
+
+    def apply(self, limits: dict[str, Any]) -> None:
+        """Use other limits from now on; those who wait keep their places."""
+        most = limits["client_misses"]
+        self._most: int = max(1, limits["misses"] // _QUARTER) if most is None else most
+        self._shift = {4: 32 - limits["ipv4_prefix"], 6: 128 - limits["ipv6_prefix"]}
+
+    def enter(self, client: Client) -> tuple[int, int] | None:
+        """Take a place for a client: what ``leave`` gives back, or None if it has its share."""
+        network = client.version, client.address >> self._shift[client.version]
+        waiting = self._waiting.get(network, 0)
+        if waiting >= self._most:
+            return None
+        self._waiting[network] = waiting + 1
+        return network
+
+    def leave(self, network: tuple[int, int]) -> None:
+        """Give a place back."""
+        left = self._waiting[network] - 1
+        if left:
+            self._waiting[network] = left
+        else:
+            del self._waiting[network]
