@@ -1,4 +1,4 @@
-"""``geodns orders``: check, list and show order files, and print their schema."""
+"""``geodns orders``: check, list, show and import, and the schema of order files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geodns.cli.importing import import_list
 from geodns.cli.options import Config, Json
 from geodns.cli.readable import readable
 from geodns.cli.usage import Command, Group
@@ -26,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Check, list and show order files.",
+    help="Check, list and show order files, and import official lists.",
     epilog="Example: geodns orders check orders/IT",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -164,6 +165,8 @@ def schema(config: Config = None, as_json: Json = False) -> None:
     del config, as_json
     out.document(json_schema())
 
+
+app.command("import", cls=Command)(import_list)
 
 _STYLES = {"fault": "bold red", "hold": "red", "warn": "yellow"}
 
