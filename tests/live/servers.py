@@ -129,25 +129,30 @@ controls {{ }};
 
 
 @contextmanager
-def unbound(folder: Path, upstream: int, more: str = "", *, forward: bool = True) -> Iterator[int]:
-    """Unbound without validation, forwarding all it is asked; ``more`` goes into its settings.
+def unbound(
+    folder: Path, upstream: int, settings: str = "", *, more: str = "", forward: bool = True
+) -> Iterator[int]:
+    """Unbound without validation, forwarding all it is asked.
 
-    forward: False leaves it to ``more`` where answers come from.
+    settings: more lines of its server clause. more: more clauses. forward: False leaves it to
+    ``more`` where answers come from.
     """
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
-    modules = "" if "module-config" in more else '  module-config: "iterator"\n'
-    zone = f'forward-zone:\n  name: "."\n  forward-addr: 127.0.0.1@{upstream}\n'
+    modules = "" if "module-config" in settings else '  module-config: "iterator"\n'
+    if forward:
+        more += f'forward-zone:\n  name: "."\n  forward-addr: 127.0.0.1@{upstream}\n'
     (folder / "unbound.conf").write_text(
         f'server:\n  directory: "{folder}"\n  chroot: ""\n  username: ""\n'
         f'  pidfile: "{folder}/pid"\n  use-syslog: no\n  logfile: ""\n'
         f"  interface: 127.0.0.1\n  port: {port}\n  num-threads: 1\n"
         "  access-control: 127.0.0.0/8 allow\n  do-not-query-localhost: no\n"
         "  edns-buffer-size: 1232\n  max-udp-size: 1232\n  minimal-responses: no\n"
-        f"  harden-below-nxdomain: no\n  qname-minimisation: no\n{modules}{more}"
-        "remote-control:\n  control-enable: no\n" + (zone if forward else "")
+        f"  harden-below-nxdomain: no\n  qname-minimisation: no\n{modules}{settings}"
+        f"remote-control:\n  control-enable: no\n{more}"
     )
-    with process(["unbound", "-d", "-c", str(folder / "unbound.conf")], folder, port) as made:
+    command = ["unbound", "-d", "-c", str(folder / "unbound.conf")]
+    with process(command, folder, port, quiet=not forward) as made:
         yield made
 
 

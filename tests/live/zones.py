@@ -111,6 +111,7 @@ def zoo(zone: str = ZOO) -> str:
         "tonothing CNAME nothing.ent",
         "toempty CNAME b.ent",
         "towild CNAME x.y.wild",
+        f"away CNAME www.{SIGNED}.",
         "dn DNAME target",
         "a.target A 192.0.2.5",
         "dot\\.ted A 192.0.2.6",
