@@ -18,11 +18,13 @@ cdef class KeptAnswers:
     """A table of answers: sets of WAYS slots, the set by the hash of the key.
 
     generation: counts the loads; an answer that was kept under an older one says so. networks:
-    whether any order names networks, so that addresses of answers matter.
+    whether any order names networks, so that addresses of answers matter. used: slots that
+    hold an answer, expired ones included.
     """
 
     cdef uint32_t sets, generation
     cdef bint keeps, networks
+    cdef Py_ssize_t used
     cdef uint32_t[::1] hashed_, generation_
     cdef double[::1] stored_, expires_
     cdef uint16_t[::1] key_, packet_, ttl_
@@ -32,6 +34,7 @@ cdef class KeptAnswers:
     def __init__(self, slots):
         """slots: how many answers are kept at most."""
         self.sets = 1
+        self.used = 0
         self.keeps = slots >= WAYS
         while self.sets * 2 * WAYS <= min(slots, 1 << 28):
             self.sets *= 2
@@ -68,6 +71,7 @@ cdef class KeptAnswers:
             for slot in range(first, first + WAYS):
                 if self.expires_[slot] < self.expires_[chosen]:
                     chosen = slot
+            self.used += self.key_[chosen] == 0
         cdef Py_ssize_t base = chosen * KEPT_OCTETS
         _copy(self.data_, base, key, 0, size)
         _copy(self.data_, base + size, packet, 0, packet.shape[0])
@@ -89,6 +93,7 @@ cdef class KeptAnswers:
         self.expires_[:] = 0
         self.key_[:] = 0
         self.hashed_[:] = 0
+        self.used = 0
         return 0
 
     cdef uint32_t _hash(self, const uint8_t[::1] key) except? 0:

@@ -73,7 +73,7 @@ cdef class FastPath:
     cdef KeptAnswers kept
     cdef Batch batch
     cdef readonly Guard guard
-    cdef uint64_t[::1] order_counts_, place_counts_
+    cdef uint64_t[::1] order_counts_, place_counts_, place_blocks_
     cdef uint64_t queries, blocked, allowed, unlocated, dropped
     # The queried name in lower case, and the hash of each of its suffixes.
     cdef uint8_t[::1] folded
@@ -113,6 +113,7 @@ cdef class FastPath:
         self.blocks = BlockReplies(load)
         self.order_counts_ = array("Q", bytes(8 * len(load.orders)))
         self.place_counts_ = array("Q", bytes(8 * len(load.places.unknown)))
+        self.place_blocks_ = array("Q", bytes(8 * len(load.places.unknown)))
         self.kept.generation += 1
         self.kept.networks = load.networks
         self._load = load
@@ -148,6 +149,14 @@ cdef class FastPath:
     def place_counts(self):
         """Queries answered here by location id, since the last load."""
         return list(self.place_counts_) if self._ready else []
+
+    def place_blocks(self):
+        """Those of them that were blocked."""
+        return list(self.place_blocks_) if self._ready else []
+
+    def kept_answers(self):
+        """How many answers are kept, expired ones included."""
+        return self.kept.used
 
     def answer(self, bytes packet, bytes peer, double now):
         """Answer one UDP packet: the reply, empty for none at all, or None to hand it up."""
@@ -239,6 +248,7 @@ cdef class FastPath:
             if made > 0:
                 self.blocked += 1
                 self.order_counts_[order] += 1
+                self.place_blocks_[asked.location] += 1
         else:
             made = self._pass(packet, out, &asked, now)
             if made > 0:

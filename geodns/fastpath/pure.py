@@ -67,6 +67,7 @@ class FastPath:
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._order_counts: array[int] = array("Q")
         self._place_counts: array[int] = array("Q")
+        self._place_blocks: array[int] = array("Q")
 
     def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
         """Serve these peers from now on; all others are handed up.
@@ -86,11 +87,12 @@ class FastPath:
         self._load = load
         self._runs = None
         if load is None:
-            self._order_counts = self._place_counts = array("Q")
+            self._order_counts = self._place_counts = self._place_blocks = array("Q")
             return
         self._verdicts = unset_verdicts(load)
         self._order_counts = array("Q", bytes(8 * len(load.orders)))
         self._place_counts = array("Q", bytes(8 * len(load.places.unknown)))
+        self._place_blocks = array("Q", bytes(8 * len(load.places.unknown)))
         self._generation += 1
 
     def take_runs(self, runs: Runs) -> None:
@@ -125,6 +127,14 @@ class FastPath:
     def place_counts(self) -> list[int]:
         """Queries answered here by location id, since the last load."""
         return list(self._place_counts)
+
+    def place_blocks(self) -> list[int]:
+        """Those of them that were blocked."""
+        return list(self._place_blocks)
+
+    def kept_answers(self) -> int:
+        """How many answers are kept, expired ones included."""
+        return len(self._kept)
 
     def answer(self, packet: bytes, peer: bytes, now: float) -> bytes | None:
         """Answer one UDP packet: the reply, empty for none at all, or None to hand it up.
@@ -219,6 +229,7 @@ class FastPath:
             if reply is not None:
                 counts["blocked"] += 1
                 self._order_counts[order] += 1
+                self._place_blocks[location] += 1
         else:
             flags = dnssec_ok >> 6 | packet[3] >> 4 & 1
             found = self._kept.get(folded + packet[end - 4 : end] + flags.to_bytes(1, "big"))

@@ -42,9 +42,11 @@ def of_fast_path(fast: FastPath, in_force: InForce) -> Counter[str]:
     for number, blocks in enumerate(fast.order_counts()):
         counts["blocked"] += blocks
         counts[f"order/{in_force.snapshot.orders[number].id}"] += blocks
+    blocks_of = fast.place_blocks()
     for number, queries in enumerate(fast.place_counts()):
         country = in_force.places.locations[number].country
         counts["queries/udp"] += queries
+        counts[f"blocked_in/{country}"] += blocks_of[number]
         counts[f"place/{country}"] += queries
         if country is None:
             counts["unlocated"] += queries

@@ -425,6 +425,7 @@ class Pipeline:
         order = asked.in_force.snapshot.orders[ruling.order]
         self._counts["blocked"] += 1
         self._counts[f"order/{order.id}"] += 1
+        self._counts[f"blocked_in/{asked.located.location.country}"] += 1
         if self.rulings.on:
             self.rulings.block(asked, ruling)
         ttl = order.ttl if asked.ecs is None else min(order.ttl, ECS_BLOCK_TTL)
@@ -490,6 +491,7 @@ class Pipeline:
             **(self._counts + self._fast_counts() + dropped),
             "fast/queries": fast["queries"],
             "fast/dropped": fast["dropped"],
+            "fast/kept": self.fast.kept_answers(),
             **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
             "cache/entries": len(self._cache),
             "log/rulings": self.rulings.written,

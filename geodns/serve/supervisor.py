@@ -36,7 +36,7 @@ STEADY = 5.0
 """Seconds that a worker must have lived for its death not to slow down its replacement."""
 SLOWEST = 2.0
 """Seconds between the death of a worker that dies again and again and its replacement."""
-GAUGES = frozenset(("tcp/open", "cache/entries", "cache/octets"))
+GAUGES = frozenset(("tcp/open", "cache/entries", "cache/octets", "fast/kept"))
 """Counters that say how many there are now; they end with their worker."""
 _TICK = 0.25
 

@@ -61,6 +61,7 @@ def test_the_twins_agree_on_handmade_tables(seed: int, strange: list[bytes]) -> 
         both.counters()
         both.order_counts()
         both.place_counts()
+        both.place_blocks()
         if roll.random() < 0.2:
             both.forget()
 
@@ -181,7 +182,7 @@ def test_nothing_loaded_nothing_answered(twin: Any) -> None:
     fast.load(honest())
     fast.load(None)
     assert fast.answer(packet, PEERS[0], 0.0) is None
-    assert fast.order_counts() == fast.place_counts() == []
+    assert fast.order_counts() == fast.place_counts() == fast.place_blocks() == []
 
 
 def test_a_table_that_stands_askew_is_refused() -> None:

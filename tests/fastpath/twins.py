@@ -149,6 +149,12 @@ class Twins:
     def place_counts(self) -> list[int]:
         return list(self._agreed(lambda each: each.place_counts()))
 
+    def place_blocks(self) -> list[int]:
+        return list(self._agreed(lambda each: each.place_blocks()))
+
+    def kept_answers(self) -> int:
+        return int(self._agreed(lambda each: each.kept_answers()))
+
     def answer(self, packet: bytes, peer: bytes, now: float) -> bytes | None:
         found: bytes | None = self._agreed(lambda each: each.answer(packet, peer, now))
         return found
@@ -258,9 +264,10 @@ class Server:
         found, expected = self.pipeline.counters(), self.alone.counters()
         for counters in (found, expected):
             assert not [key for key in counters if key.startswith("internal")]
-            for key in ("fast/queries", "fast/dropped"):
+            for key in ("fast/queries", "fast/dropped", "fast/kept"):
                 counters.pop(key)
         assert +Counter(found) == +Counter(expected)
+        self.twins.kept_answers()
 
 
 class Idle(pure.FastPath):
