@@ -37,7 +37,8 @@ def start(form: Format, level: Level, *, worker: bool = False) -> None:
     handler = _Lines(sys.stderr)
     root = logging.getLogger()
     for other in root.handlers[:]:
-        root.removeHandler(other)
+        if isinstance(other, _Lines):
+            root.removeHandler(other)
     root.addHandler(handler)
     change(form, level, worker=worker)
 

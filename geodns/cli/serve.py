@@ -114,6 +114,10 @@ def _show(found: dict[str, Any]) -> None:
         ("source", "kind", "built", "age", "networks"),
         [_source_row(source) for source in found["sources"]],
     )
+    _table(
+        ("upstream", "mean round trip", "answers", "avoided by"),
+        [_upstream_row(upstream) for upstream in found["upstreams"]],
+    )
     counters = found["counters"]
     _table(
         ("counter", "value"),
@@ -163,6 +167,16 @@ def _worker_row(worker: dict[str, Any]) -> tuple[str, ...]:
         "yes" if worker["current"] else "NO",
         str(worker["restarts"]),
         str(queries),
+    )
+
+
+def _upstream_row(upstream: dict[str, Any]) -> tuple[str, ...]:
+    rtt = upstream["rtt"]
+    return (
+        upstream["server"],
+        "unknown" if rtt is None else f"{rtt * 1000:.1f} ms",
+        str(upstream["answers"]),
+        f"{counted(upstream['away'], 'worker')}" if upstream["away"] else "nobody",
     )
 
 

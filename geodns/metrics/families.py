@@ -16,6 +16,7 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     InfoMetricFamily,
     Metric,
+    SummaryMetricFamily,
 )
 
 from geodns.metrics.words import COUNTERS, OTHER_EVENTS, OTHER_GAUGES, Family
@@ -29,7 +30,7 @@ OTHER = "other"
 """The label value under which what is beyond a bound is added up."""
 RULINGS = {"order/": "block", "shadow/": "shadow", "never_block/": "never_block"}
 _Kind = CounterMetricFamily | GaugeMetricFamily
-_APART = (*RULINGS, "place/", "internal/")
+_APART = (*RULINGS, "place/", "blocked_in/", "internal/")
 
 
 class OrderLabels:
@@ -56,12 +57,16 @@ class OrderLabels:
 def families(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Iterator[Metric]:
     """All figures. found: the status document; limit: how many orders have their own."""
     yield from _counted(found["counters"], frozenset(found["gauges"]))
-    yield _by_place(found["counters"])
+    told = "Queries by the country of the client."
+    yield _by_place(found["counters"], "place/", "queries_by_place", told)
+    told = "Those of them that an order blocked."
+    yield _by_place(found["counters"], "blocked_in/", "blocked_by_place", told)
     yield _by_order(found, labels, limit)
     yield from _of_orders(found)
     yield from _of_reloads(found)
     yield from _of_sources(found["sources"])
     yield from _of_workers(found["workers"])
+    yield from _of_upstreams(found["upstreams"])
     yield InfoMetricFamily(
         f"{PREFIX}build",
         "The running program.",
@@ -95,14 +100,12 @@ def _add(made: dict[Family, _Kind], family: Family, value: str | None, count: fl
     metric.add_metric([] if value is None else [value], count)
 
 
-def _by_place(counters: Mapping[str, int]) -> Metric:
-    metric = CounterMetricFamily(
-        f"{PREFIX}queries_by_place", "Queries by the country of the client.", labels=["place"]
-    )
+def _by_place(counters: Mapping[str, int], prefix: str, name: str, told: str) -> Metric:
+    metric = CounterMetricFamily(PREFIX + name, told, labels=["place"])
     places: Counter[str] = Counter()
     for key, count in counters.items():
-        if key.startswith("place/"):
-            place = key.removeprefix("place/")
+        if key.startswith(prefix):
+            place = key.removeprefix(prefix)
             place = "unknown" if place == "None" else place
             places[place if place in places or len(places) < MOST_PLACES else OTHER] += count
     for place in sorted(places):
@@ -214,6 +217,27 @@ def _of_workers(workers: Collection[Mapping[str, Any]]) -> Iterator[Metric]:
         if worker["resident"] is not None:
             memory.add_metric(value, worker["resident"])
     yield from (up, current, restarts, memory)
+
+
+def _of_upstreams(upstreams: Collection[Mapping[str, Any]]) -> Iterator[Metric]:
+    rtt = SummaryMetricFamily(
+        f"{PREFIX}upstream_rtt_seconds", "How long upstreams took to answer.", labels=["server"]
+    )
+    smoothed = GaugeMetricFamily(
+        f"{PREFIX}upstream_smoothed_rtt_seconds",
+        "The round trip time by which the workers choose, their mean.",
+        labels=["server"],
+    )
+    away = GaugeMetricFamily(
+        f"{PREFIX}upstream_avoided", "How many workers avoid it now.", labels=["server"]
+    )
+    for upstream in upstreams:
+        value = [upstream["server"]]
+        rtt.add_metric(value, upstream["answers"], upstream["seconds"])
+        if upstream["rtt"] is not None:
+            smoothed.add_metric(value, upstream["rtt"])
+        away.add_metric(value, upstream["away"])
+    yield from (rtt, smoothed, away)
 
 
 def _gauge(name: str, told: str, value: float) -> Metric:

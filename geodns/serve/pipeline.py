@@ -499,6 +499,20 @@ class Pipeline:
             **self.fast.guard.counts(),
         }
 
+    def upstreams(self) -> dict[str, dict[str, Any]]:
+        """What is known of each upstream: answers, the seconds they took in all, the smoothed
+        round trip time (None before the first answer), and whether it is avoided now."""
+        return {
+            # The path of a DoH server often is the key to an account.
+            "://".join(part.partition("/")[0] for part in server.split("://", 1)): {
+                "answers": health.answers,
+                "seconds": round(health.seconds, 6),
+                "rtt": health.rtt,
+                "away": health.away_until > 0,
+            }
+            for server, health in self._forwarder.known.items()
+        }
+
     async def close(self) -> None:
         """Let go of the upstream sockets."""
         self._forwarder.close()

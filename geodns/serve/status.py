@@ -88,6 +88,7 @@ def describe(
             (each.scope_classes for each in supervisor.slots if each.scope_classes is not None),
             default=None,
         ),
+        "upstreams": supervisor.upstreams.summed(each.upstreams for each in supervisor.slots),
         "counters": supervisor.totals(),
         "gauges": sorted(GAUGES),
     }

@@ -21,6 +21,7 @@ from geodns.errors import ServerError
 from geodns.serve.children import Spares, ending, worker_command
 from geodns.serve.sockets import Listener
 from geodns.serve.spared import Spared
+from geodns.serve.upstreams import Upstreams
 
 ACK_BOUND = 5.0
 """Seconds that a worker may take to acknowledge a load."""
@@ -78,6 +79,7 @@ class Slot:
     scope_classes: int | None = None
     fast_path: str | None = None
     counters: dict[str, int] = field(default_factory=dict)
+    upstreams: dict[str, dict[str, Any]] = field(default_factory=dict)
     leaving_since: float | None = None
 
 
@@ -95,6 +97,7 @@ class Supervisor:
         self.current: Load | None = None
         self.generation = 0
         self.retired: dict[str, int] = {}
+        self.upstreams = Upstreams()
         self._spared = Spared()
         self._draining = asyncio.Event()
         self._starting = True
@@ -318,7 +321,8 @@ class Supervisor:
             if name in GAUGES:
                 continue
             self.retired[name] = self.retired.get(name, 0) + value
-        slot.counters = {}
+        self.upstreams.retire(slot.upstreams)
+        slot.counters, slot.upstreams = {}, {}
         slot.digest = None
         slot.generation = 0
 
@@ -326,6 +330,7 @@ class Supervisor:
         slot.heard = time.monotonic()
         if "counters" in message:
             slot.counters = message["counters"]
+            slot.upstreams = message.get("upstreams", {})
             return
         generation = message.get("generation", 0)
         if generation >= self.generation:

@@ -88,7 +88,7 @@ class Worker:
                     await self._settle()
             if self._pipeline is not None:
                 await asyncio.to_thread(self._pipeline.rulings.close)
-            self._tell({"counters": self._all_counters()})
+            self._tell(self._told())
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(1):
                     await self._writer.drain()
@@ -176,7 +176,11 @@ class Worker:
             await asyncio.sleep(COUNTERS_EVERY)
             if self._pipeline is not None:
                 self._bake()
-                self._tell({"counters": self._all_counters()})
+                self._tell(self._told())
+
+    def _told(self) -> dict[str, Any]:
+        upstreams = {} if self._pipeline is None else self._pipeline.upstreams()
+        return {"counters": self._all_counters(), "upstreams": upstreams}
 
     def _bake(self) -> None:
         """Make cookies with the secrets and by the wall clock of now: both may change."""

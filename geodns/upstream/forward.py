@@ -15,6 +15,7 @@ from geodns.model.resolver import parse_resolver
 from geodns.model.response import Response
 from geodns.upstream.channel import random_numbers
 from geodns.upstream.flight import Flight, UpstreamFailure
+from geodns.upstream.health import Health
 from geodns.upstream.probe import Probe
 from geodns.upstream.row import Row
 from geodns.upstream.server import Server
@@ -91,6 +92,11 @@ class Forwarder:
     def apart(self) -> Sequence[bytes]:
         """Folded names of the forward zones: about these others are asked than ``servers``."""
         return tuple(self._zones)
+
+    @property
+    def known(self) -> Mapping[str, Health]:
+        """What is known of each server, those of forward zones included, by its text."""
+        return self._servers
 
     @property
     def in_flight(self) -> int:

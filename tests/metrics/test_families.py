@@ -49,6 +49,10 @@ def document(**counters: int) -> dict[str, Any]:
             }
         ],
         "scope_classes": 4,
+        "upstreams": [
+            {"server": "a", "answers": 4, "seconds": 0.5, "rtt": 0.1, "away": 0},
+            {"server": "b", "answers": 0, "seconds": 0.0, "rtt": None, "away": 2},
+        ],
         "counters": {name.replace("__", "/"): count for name, count in counters.items()},
         "gauges": ["tcp/open", "odd/now"],
     }
@@ -122,12 +126,14 @@ def test_places_and_events_are_bounded_and_lose_nothing(
     monkeypatch.setattr(module, "MOST_PLACES", 3)
     monkeypatch.setattr(module, "MOST_EVENTS", 3)
     scrape.found = document(
+        **{f"blocked_in__{code}": 1 for code in ("IT", "FR", "DE", "AT")},
         **{f"place__{code}": 1 for code in ("IT", "FR", "None", "DE", "AT", "CH")},
         **{f"odd{number}": 1 for number in range(10)},
     )
     samples = scrape.samples()
     for name, bound, total in (
         ("geodns_queries_by_place_total", 3, 6),
+        ("geodns_blocked_by_place_total", 3, 4),
         ("geodns_events_total", 3, 10),
     ):
         found = {labels: count for (each, labels), count in samples.items() if each == name}
@@ -203,6 +209,14 @@ def test_reload_sources_and_workers(scrape: Scrape) -> None:
     assert scrape.value("worker_restarts_total", worker="1") == 2
     assert scrape.value("worker_resident_memory_bytes", worker="0") == 4096
     assert "next_change" not in scrape.text()
+
+
+def test_upstreams(scrape: Scrape) -> None:
+    assert scrape.value("upstream_rtt_seconds_sum", server="a") == 0.5
+    assert scrape.value("upstream_rtt_seconds_count", server="a") == 4
+    assert scrape.value("upstream_smoothed_rtt_seconds", server="a") == 0.1
+    assert scrape.value("upstream_avoided", server="b") == 2
+    assert ("geodns_upstream_smoothed_rtt_seconds", (("server", "b"),)) not in scrape.samples()
 
 
 def test_before_the_first_load_there_is_only_the_process(scrape: Scrape) -> None:

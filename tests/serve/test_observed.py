@@ -133,6 +133,15 @@ def test_status_and_metrics_tell_the_same_and_workers_are_added_up(
         assert found["geodns_rulings_total", "it-a", "never_block"] == 5
         assert found["geodns_queries_by_place_total", "IT"] == counters["place/IT"]
         assert found["geodns_queries_by_place_total", "FR"] == counters["place/FR"]
+        assert found["geodns_blocked_by_place_total", "IT"] == counters["blocked_in/IT"] == 10
+        assert ("geodns_blocked_by_place_total", "FR") not in found
+        (server_row,) = status["upstreams"]
+        name, answers = server_row["server"], server_row["answers"]
+        assert name.endswith(f"127.0.0.1:{upstream.port}")
+        assert found["geodns_upstream_rtt_seconds_count", name] == answers > 0
+        assert found["geodns_upstream_rtt_seconds_sum", name] == server_row["seconds"] > 0
+        assert found["geodns_upstream_avoided", name] == 0
+        assert found["geodns_upstream_queries_total",] == counters["upstream/sent"]
         assert sum(found["geodns_queries_total", each] for each in ("udp", "tcp")) == asked
         assert sum(count for key, count in found.items() if key[0] == "geodns_replies_total") == (
             asked

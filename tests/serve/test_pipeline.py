@@ -23,6 +23,7 @@ from geodns.policy.snapshot import Snapshot
 from geodns.serve.inforce import InForce
 from geodns.settings import Settings
 from geodns.upstream.forward import TooManyMisses, UpstreamFailure
+from geodns.upstream.health import Health
 from tests.policy.making import NOW, order, wire
 from tests.scenarios import asking
 from tests.scenarios.asking import Reply, build, ecs_option, option
@@ -39,6 +40,7 @@ class Upstream:
         self.zone = zone
         self.asked: list[tuple[bytes, bool, bool]] = []
         self.counters = {"sent": 0}
+        self.known: dict[str, Any] = {}
         self.gate: asyncio.Event | None = None
 
     async def resolve(
@@ -305,3 +307,26 @@ async def test_a_snapshot_opened_anew_rules_kept_answers_anew(house: House) -> N
             expected = "NXDOMAIN" if name == "one.b" else "REFUSED"
             assert (await house.ask(name, peer=FR)).rcode == expected
             assert (await house.ask(name, peer=IT)).rcode == "NXDOMAIN"
+
+
+async def test_what_is_known_of_upstreams_is_told_without_secret_paths(house: House) -> None:
+    quick, away = Health(), Health()
+    for _ in range(2):
+        quick.took(0.25)
+    for _ in range(3):
+        away.timed_out(1.0)
+    house.upstream.known = {
+        "192.0.2.1:53": quick,
+        "tls://192.0.2.2:853#dns.example": away,
+        "https://dns.example/secret?key=1": Health(),
+    }
+    assert house.pipeline.upstreams() == {
+        "192.0.2.1:53": {"answers": 2, "seconds": 0.5, "rtt": 0.25, "away": False},
+        "tls://192.0.2.2:853#dns.example": {
+            "answers": 0,
+            "seconds": 0.0,
+            "rtt": away.rtt,
+            "away": True,
+        },
+        "https://dns.example": {"answers": 0, "seconds": 0.0, "rtt": None, "away": False},
+    }
