@@ -33,18 +33,18 @@ class _Lines(_Stream):
 
 
 def start(form: Format, level: Level, *, worker: bool = False) -> None:
-    """Log to stderr from now on. worker: this is a worker process, whose lines say so."""
-    handler = _Lines(sys.stderr)
+    """Log to stderr, unless the log goes somewhere already.
+
+    worker: this is a worker process, whose lines say so.
+    """
     root = logging.getLogger()
-    for other in root.handlers[:]:
-        if isinstance(other, _Lines):
-            root.removeHandler(other)
-    root.addHandler(handler)
+    if not root.handlers:
+        root.addHandler(_Lines(sys.stderr))
     change(form, level, worker=worker)
 
 
 def change(form: Format, level: Level, *, worker: bool = False) -> None:
-    """Change what lines look like, and which there are; nothing where ``start`` was not called."""
+    """Change what lines look like, and which there are; nothing where another handles them."""
     root = logging.getLogger()
     for handler in root.handlers:
         if isinstance(handler, _Lines):

@@ -20,6 +20,7 @@ log = logging.getLogger("geodns.reload")
 def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -34,7 +35,7 @@ def test_text_has_time_and_zone_and_workers_say_who_they_are(
 ) -> None:
     logs.start("text", "info")
     log.info("%d orders", 3, extra={"orders": 3})
-    logs.start("text", "info", worker=True)
+    logs.change("text", "info", worker=True)
     log.warning("so so")
     parent, worker = said(capsys)
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
@@ -79,7 +80,9 @@ def test_level_and_form_change_while_it_runs(capsys: pytest.CaptureFixture[str])
 
 def test_nothing_changes_for_a_program_that_logs_its_own_way() -> None:
     root = logging.getLogger()
+    root.addHandler(logging.NullHandler())
     before = root.handlers[:], root.level
+    logs.start("json", "debug")
     logs.change("json", "debug")
     assert (root.handlers, root.level) == before
 
