@@ -20,10 +20,15 @@ log = logging.getLogger("geodns.reload")
 def restored() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    root.handlers.clear()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+def start(form: logs.Format, level: logs.Level, *, worker: bool = False) -> None:
+    """Start as a program does where nobody has logged yet: pytest has."""
+    logging.getLogger().handlers.clear()
+    logs.start(form, level, worker=worker)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -33,7 +38,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_text_has_time_and_zone_and_workers_say_who_they_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.start("text", "info")
+    start("text", "info")
     log.info("%d orders", 3, extra={"orders": 3})
     logs.change("text", "info", worker=True)
     log.warning("so so")
@@ -44,7 +49,7 @@ def test_text_has_time_and_zone_and_workers_say_who_they_are(
 
 
 def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.start("json", "info", worker=True)
+    start("json", "info", worker=True)
     log.info('%d "orders"\nin è force', 3, extra={"orders": 3, "peer": "192.0.2.1"})
     (line,) = said(capsys)
     found = json.loads(line)
@@ -58,7 +63,7 @@ def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_json_has_tracebacks_inside_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.start("json", "info")
+    start("json", "info")
     try:
         raise RuntimeError("a bug")
     except RuntimeError:
@@ -70,7 +75,7 @@ def test_json_has_tracebacks_inside_its_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_level_and_form_change_while_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.start("text", "error")
+    start("text", "error")
     log.warning("unheard")
     logs.change("json", "debug")
     log.debug("heard")
