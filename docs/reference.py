@@ -45,6 +45,10 @@ def settings_page() -> Iterator[str]:
         assert issubclass(model, BaseModel)
         yield from ("", f"## [{section}]", "", *_doc(model), "")
         yield from _fields(model)
+        for key, inner in model.model_fields.items():
+            if (rows := _rows(inner.annotation)) is not None:
+                yield from ("", f"### [[{section}.{key}]]", "", *_doc(rows), "")
+                yield from _fields(rows)
 
 
 def orders_page() -> Iterator[str]:
@@ -71,6 +75,12 @@ def _section(info: FieldInfo) -> type[BaseModel] | None:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
     return None
+
+
+def _rows(kind: Any) -> type[BaseModel] | None:
+    """The model of a list of tables."""
+    row = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return row if isinstance(row, type) and issubclass(row, BaseModel) else None
 
 
 def _doc(model: type[BaseModel]) -> tuple[str, ...]:

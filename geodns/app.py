@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from geodns.fastpath.tables import KEPT_OCTETS
 from geodns.locate.table import PlaceTable
+from geodns.model import name
 from geodns.policy.layers import open_snapshot
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.fast import make_fast_path
@@ -34,13 +35,23 @@ Progress = Callable[[int, int], None]
 
 def make_pipeline(settings: dict[str, Any]) -> Pipeline:
     """The pipeline of one worker. settings: the JSON form of config.Settings."""
-    upstream, cache = settings["upstream"], settings["cache"]
-    forwarder = Forwarder(
-        upstream["servers"], upstream["timeout"], upstream["attempts"], settings["limits"]["misses"]
-    )
+    cache = settings["cache"]
+    forwarder = make_forwarder(settings["upstream"], settings["limits"]["misses"])
     fast = make_fast_path(cache["size"] // 4 // KEPT_OCTETS)
     kept = Cache(cache["size"] // 4 * 3, cache["min_ttl"], cache["max_ttl"])
     return Pipeline(forwarder, kept, fast, settings)
+
+
+def make_forwarder(upstream: dict[str, Any], misses: int) -> Forwarder:
+    """What asks upstream. upstream: the JSON form of [upstream]. misses: at once."""
+    return Forwarder(
+        upstream["servers"],
+        upstream["timeout"],
+        upstream["attempts"],
+        misses,
+        zones={name.parse(zone["name"]): zone["servers"] for zone in upstream["zones"]},
+        ca=upstream["ca"],
+    )
 
 
 def load_in_force(
@@ -86,7 +97,6 @@ def compile_in_force(
     settings: Settings, accepted: Accepted, places: PlaceTable, at: datetime
 ) -> InForce:
     """What is in force at an instant, in memory: for explain and matrix."""
-    from geodns.model import name
     from geodns.policy.compile import compile_snapshot
 
     never = [name.parse(text) for text in settings.orders.never_block]

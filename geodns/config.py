@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from geodns.errors import Fault, SettingsError
 from geodns.model.endpoint import parse_endpoint
+from geodns.model.resolver import parse_resolver
 from geodns.model.tomllines import find_line, read_lines
 from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
 
@@ -154,16 +155,23 @@ def _fill(document: dict[str, Any], section: str, key: str, value: object) -> bo
 def _asks_itself(settings: Settings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Upstreams that are our own listen addresses: each query would go round and round."""
     own = [parse_endpoint(text, None) for text in settings.server.listen]
-    for index, text in enumerate(settings.upstream.servers):
-        host, port = parse_endpoint(text, None)
+    asked: list[tuple[tuple[str | int, ...], str]] = [
+        (("upstream", "servers", index), text)
+        for index, text in enumerate(settings.upstream.servers)
+    ]
+    for number, zone in enumerate(settings.upstream.zones):
+        for index, text in enumerate(zone.servers):
+            asked.append((("upstream", "zones", number, "servers", index), text))
+    for keys, text in asked:
+        resolver = parse_resolver(text)
+        host, port = resolver.sockaddr[:2]
         for ours, listen in own:
             mine, theirs = ip_address(ours), ip_address(host)
             everywhere = mine.is_unspecified and mine.version == theirs.version
             if port == listen and (
                 mine == theirs or everywhere and (theirs.is_loopback or theirs.is_unspecified)
             ):
-                told = f"{text!r} is this server itself (server.listen); give another resolver"
-                yield ("upstream", "servers", index), told
+                yield keys, f"{text!r} is this server itself (server.listen); give another resolver"
                 break
 
 
@@ -181,6 +189,9 @@ def _explain(detail: Mapping[str, Any]) -> str:
         return str(detail["ctx"]["error"])
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     if kind in ("model_type", "model_attributes_type"):
+        if len(detail["loc"]) > 1:
+            where = [str(part) for part in detail["loc"] if isinstance(part, str)]
+            return f"must be a table ([[{'.'.join(where)}]]), not {value!r}"
         return f"must be a section ([{detail['loc'][0]}]), not {value!r}"
     if kind in ("path_type", "string_type"):
         what = "a path (text)" if kind == "path_type" else "text"
@@ -193,6 +204,15 @@ def _explain(detail: Mapping[str, Any]) -> str:
 def _known(where: list[str]) -> list[str]:
     if not where:
         return list(Settings.model_fields)
-    section = Settings.model_fields[where[0]].annotation
-    assert isinstance(section, type) and issubclass(section, Section)
+    section: type[Section] = Settings
+    for key in where:
+        if not key.isdigit():
+            section = _section(section.model_fields[key].annotation)
     return list(section.model_fields)
+
+
+def _section(kind: Any) -> type[Section]:
+    """The section that a key holds, or a list of them."""
+    if isinstance(kind, type) and issubclass(kind, Section):
+        return kind
+    return next(_section(inner) for inner in get_args(kind) if inner is not Ellipsis)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -29,6 +31,7 @@ from pydantic import (
 from geodns import shipped
 from geodns.model import name
 from geodns.model.endpoint import join_endpoint, parse_endpoint, parse_network
+from geodns.model.resolver import parse_resolver
 
 DEFAULT_CLIENTS = (
     "127.0.0.0/8",
@@ -68,15 +71,24 @@ def _distinct(listen: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _upstream(text: str) -> str:
-    scheme, separator, _ = text.partition("://")
-    if separator:
-        if scheme in ("tls", "https", "quic"):
-            raise ValueError(f"{text!r}: encrypted upstreams ({scheme}://) are not built yet")
-        raise ValueError(f"{text!r} has the unknown scheme {scheme!r}; write ADDRESS:PORT")
-    host, port = parse_endpoint(text, 53)
-    if port == 0:
-        raise ValueError(f"{text!r} has the port 0, where nobody can be asked")
-    return join_endpoint(host, port)
+    resolver = parse_resolver(text)
+    if resolver.scheme == "https" and find_spec("h2") is None:
+        raise ValueError(f"{text!r} needs the package h2: pip install 'geodns[doh]'")
+    return resolver.text
+
+
+def _usual(text: str) -> str:
+    return name.to_text(name.parse(text))
+
+
+def _readable(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificates in PEM form") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    return path
 
 
 def _octets(value: object) -> object:
@@ -179,15 +191,48 @@ class Server(Section):
     )
 
 
+class Zone(Section):
+    """Names about which others are asked."""
+
+    name: Annotated[StrictStr, AfterValidator(_usual)] = Field(
+        description="The zone: this name and all below it."
+    )
+    servers: tuple[UpstreamServer, ...] = Field(
+        min_length=1, description="Resolvers or authoritative servers, as in `[upstream]`."
+    )
+
+
+def _once_each(zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
+    names = [zone.name for zone in zones]
+    for one in names:
+        if names.count(one) > 1:
+            raise ValueError(f"has two zones named {one!r}; write all servers in one")
+    return zones
+
+
 class Upstream(Section):
     """Who is asked for what the cache does not hold."""
 
     servers: tuple[UpstreamServer, ...] = Field(
         (),
-        description="Resolvers to forward to, in order of preference: `ADDRESS` (port 53) or "
-        "`ADDRESS:PORT`. `geodns serve` needs at least one.",
+        description="Resolvers to forward to: `ADDRESS[:PORT]`, `tls://ADDRESS[:PORT]#HOSTNAME` "
+        "(DNS over TLS) or `https://HOST[:PORT]/PATH@ADDRESS` (DNS over HTTPS). The quickest is "
+        "asked first; of those nearly as quick, the one named first. `geodns serve` needs at "
+        "least one. See upstream.md.",
     )
-    timeout: Seconds = Field(2.0, description="Seconds to wait for one reply of one server.")
+    zones: Annotated[tuple[Zone, ...], AfterValidator(_once_each)] = Field(
+        (),
+        description="Forward zones, `[[upstream.zones]]`: for names in them others are asked. The "
+        "longest name that matches wins; local answers (RFC 6303) give way to it.",
+    )
+    ca: Annotated[AbsolutePath, AfterValidator(_readable)] | None = Field(
+        None,
+        description="PEM file of the authorities that certificates of encrypted upstreams must "
+        "be from. Unset: those of the system. They are always verified.",
+    )
+    timeout: Seconds = Field(
+        2.0, description="Seconds at the most to wait for a reply before another server is asked."
+    )
     attempts: StrictInt = Field(
         2, ge=1, le=10, description="How many times all servers are tried before SERVFAIL."
     )

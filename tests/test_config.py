@@ -126,8 +126,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         "[feeds.adm]\nurl = 'x'\n",
         "[cache]\nserve_stale = true\n",
         '[trust]\nforwarded = ["127.0.0.1"]\n',
-        '[upstream]\nservers = ["tls://9.9.9.9#dns.quad9.net"]\n',
-        '[upstream]\nservers = ["https://dns.example/dns-query"]\n',
     ],
 )
 def test_what_is_not_built_says_so(text: str) -> None:
@@ -168,6 +166,31 @@ def test_empty_trust_lists_are_no_fault() -> None:
         ("[server]\nversion = 7\n", "must be text, not 7"),
         ('[upstream]\nservers = ["127.0.0.1:5053"]\n', "this server itself"),
         ('[server]\nlisten = ["[::]:53"]\n[upstream]\nservers = ["::1"]\n', "this server itself"),
+        ('[upstream]\nservers = ["tls://dns.example"]\n', "'tls://dns.example'"),
+        ('[upstream]\nservers = ["tls://192.0.2.1#a b"]\n', "white space"),
+        ('[upstream]\nservers = ["https://dns.example/dns-query"]\n', "@192.0.2.1"),
+        ('[upstream]\nservers = ["https://192.0.2.1/dns-query{?dns}"]\n', "without query"),
+        ('[upstream]\nservers = ["https://dns.example/@192.0.2.1:443"]\n', "port behind @"),
+        ('[upstream]\nservers = ["tls://127.0.0.1:5053"]\n', "this server itself"),
+        ('[upstream]\nca = "/nowhere/ca.pem"\n', "cannot be read"),
+        ('[upstream]\nca = "/etc/passwd"\n', "no certificates"),
+        ('[[upstream.zones]]\nname = "corp.example"\n', "required"),
+        ('[[upstream.zones]]\nname = "corp.example"\nservers = []\n', "at least 1"),
+        ('[[upstream.zones]]\nname = "."\nservers = ["::1"]\n', "root"),
+        (
+            '[[upstream.zones]]\nname = "a.example"\nservers = ["::1"]\nport = 3\n',
+            "unknown key 'port'; known: name, servers",
+        ),
+        (
+            '[[upstream.zones]]\nname = "a.example"\nservers = ["::1"]\n'
+            '[[upstream.zones]]\nname = "A.example."\nservers = ["::1"]\n',
+            "two zones named 'a.example'",
+        ),
+        ('[upstream]\nzones = ["corp.example"]\n', "[[upstream.zones]]"),
+        (
+            '[[upstream.zones]]\nname = "a.example"\nservers = ["127.0.0.1:5053"]\n',
+            "this server itself",
+        ),
         ('[server]\nversion = "' + "x" * 256 + '"\n', "255"),
     ],
 )
@@ -189,6 +212,33 @@ def test_good_forms() -> None:
     assert settings.upstream.servers == ("9.9.9.9:53", "[2620:fe::fe]:53", "[2620:fe::9]:53")
     assert settings.cache.size == 2 << 30
     assert settings.trust.ecs == ("127.0.0.9/32", "::1/128")
+
+
+def test_forms_of_upstreams() -> None:
+    settings = parse_settings(
+        '[upstream]\nservers = ["tls://9.9.9.9#DNS.Quad9.net.", "tls://[2620:fe::9]:8853",'
+        ' "https://dns.Example:8443@192.0.2.1", "https://dns.example:443/q@2001:db8::1",'
+        ' "https://192.0.2.1/dns-query", "https://[2001:db8::1]:444/"]\n'
+        '[[upstream.zones]]\nname = "Bücher.example."\nservers = ["192.0.2.53"]\n',
+        Path("geodns.toml"),
+    )
+    assert settings.upstream.servers == (
+        "tls://9.9.9.9:853#dns.quad9.net",
+        "tls://[2620:fe::9]:8853",
+        "https://dns.example:8443/dns-query@192.0.2.1",
+        "https://dns.example/q@2001:db8::1",
+        "https://192.0.2.1/dns-query",
+        "https://[2001:db8::1]:444/",
+    )
+    (zone,) = settings.upstream.zones
+    assert (zone.name, zone.servers) == ("xn--bcher-kva.example", ("192.0.2.53:53",))
+
+
+def test_https_upstreams_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geodns.settings.find_spec", lambda name: None)
+    ((line, _, message),) = faults('[upstream]\nservers = ["https://192.0.2.1/dns-query"]\n')
+    assert line is not None
+    assert "geodns[doh]" in message
 
 
 def test_what_nobody_set_is_told(tmp_path: Path) -> None:

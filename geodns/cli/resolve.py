@@ -52,12 +52,13 @@ def asking(settings: Settings, qtype: int) -> Ask:
 
 
 def _ask(settings: Settings, name: bytes, qtype: int) -> Response:
-    from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
+    from geodns.app import make_forwarder
+    from geodns.upstream.forward import TooManyMisses, UpstreamFailure
 
     upstream = settings.upstream
 
     async def ask() -> Response:
-        forwarder = Forwarder(upstream.servers, upstream.timeout, upstream.attempts, 1)
+        forwarder = make_forwarder(upstream.model_dump(mode="json"), 1)
         try:
             question = name + qtype.to_bytes(2, "big") + IN.to_bytes(2, "big")
             return await forwarder.resolve(question, dnssec_ok=False, checking_disabled=False)

@@ -249,7 +249,7 @@ class Pipeline:
 
         # 6. Local names. Above the cache and the upstreams, which must never hear of them.
         zone = local_zone(query.folded)
-        if zone is not None:
+        if zone is not None and not self._forwarder.is_apart(query.folded, zone):
             return self._local(asked, zone)
 
         # 7. Cache. Below the ruling: it holds upstream truth for all places alike.

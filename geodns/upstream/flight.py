@@ -150,15 +150,16 @@ class Flight:
             self.finish(UpstreamFailure(_NETWORK_ERROR, "no upstream could be reached"))
 
     def _send(self, server: Server, *, stream: bool = False) -> bool:
-        now = self.loop.time()
         ask = server.ask_stream if stream else server.ask
         try:
             channel, ident = ask(self.body_for(server), self, self.loop)
         except OSError as error:
+            now = self.loop.time()
             self._tower.counters["errors"] += 1
             server.unreachable(now)
             server.refused(str(error), now)
             return False
+        now = self.loop.time()
         self._asked.append((channel, ident, now))
         self._tower.counters["tcp" if stream else "sent"] += 1
         timeout = self._tower.timeout
@@ -298,8 +299,9 @@ class Flight:
         self._tower.counters["timeouts"] += 1
         self._silent = True
         if self._asked:
-            server = self._asked[-1][0].server
-            server.timed_out(now)
+            channel, _, since = self._asked[-1]
+            server = channel.server
+            server.timed_out(now, since if channel.stream else None)
             if server in self._streamed:
                 self._done += (server,)
         self.ask_next()

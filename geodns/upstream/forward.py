@@ -144,6 +144,10 @@ class Forwarder:
                     return zones[name]
         return self._row
 
+    def is_apart(self, folded: bytes, zone: bytes) -> bool:
+        """Whether a forward zone at or below ``zone`` holds a folded name that is in ``zone``."""
+        return any(name in self._zones and len(name) >= len(zone) for name in ancestors(folded))
+
     async def resolve(
         self, question: bytes, *, dnssec_ok: bool, checking_disabled: bool
     ) -> Response:

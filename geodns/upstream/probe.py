@@ -66,5 +66,5 @@ class Probe:
         self._flying.discard(self)
         if self._asked is not None:
             channel, ident = self._asked
-            channel.server.timed_out(now)
+            channel.server.timed_out(now, self._begun if channel.stream else None)
             channel.forget(ident)

@@ -67,9 +67,10 @@ class Server(Health):
         """The same by a way that no reply can be forged on, and that holds large ones."""
         return self._streams.ask(body, asker, loop)
 
-    def timed_out(self, now: float) -> None:
-        """Learn that it was silent until ``now``, in seconds of loop time."""
-        self._streams.abandon(now, self.wait)
+    def timed_out(self, now: float, since: float | None = None) -> None:
+        """Learn that it was silent until ``now``, and on its connections from ``since`` on."""
+        if since is not None:
+            self._streams.abandon(since)
         super().timed_out(now)
 
     def refused(self, why: str, now: float) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 4  # to a server at once
 _SERIAL = 32  # to one that answers one question a connection
+_STRIKES = 2  # connections that ended so, after which it is taken to do that
 _PIPELINE = 100  # questions on a connection before another is opened
 _CONNECT = 5.0  # seconds until it must be open
 _IDLE = 15.0  # seconds without a question after which it is closed
@@ -31,7 +32,7 @@ _LENGTH = Struct("!H")
 class Connection(asyncio.Protocol):
     """A connection to a server, for many questions at once.
 
-    pending: who waits, by message ID. since: loop time from which the server owes something.
+    pending: who waits, by message ID. heard_at: loop time of the last message, or of the start.
     """
 
     stream = True
@@ -47,7 +48,7 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.pending: dict[int, Asker] = {}
         self.answers = 0
-        self.since = loop.time()
+        self.heard_at = loop.time()
         self.retired = False
         self._streams = streams
         self._loop = loop
@@ -77,17 +78,21 @@ class Connection(asyncio.Protocol):
         if self._over:
             self._transport.abort()
             return
-        self._greet()
+        if not self._greet():
+            return
         unsent, self._unsent = self._unsent, []
         for ident, body in unsent:
             if ident in self.pending:
                 self._write(ident, body)
         self._idle = self._loop.call_later(_IDLE, self._look_if_idle)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it has been established."""
+        return self._transport is not None
+
     def send(self, ident: int, body: bytes, asker: Asker) -> None:
         """Send a query (``body``: all of it behind the ID), as soon as the connection is open."""
-        if not self.pending:
-            self.since = self._loop.time()
         self.pending[ident] = asker
         if self._transport is None:
             self._unsent.append((ident, body))
@@ -122,32 +127,36 @@ class Connection(asyncio.Protocol):
         """The connection is gone, by whoever's will."""
         self.fail(str(error) if error else "it closed the connection")
 
-    def _greet(self) -> None:
-        """Say what comes before the first question: nothing, but in other protocols."""
+    def _greet(self) -> bool:
+        """Say what comes before the first question; return whether one may follow."""
+        return True
 
     def _write(self, ident: int, body: bytes) -> None:
         assert self._transport is not None
         self._transport.write(_LENGTH.pack(2 + len(body)) + _LENGTH.pack(ident) + body)
 
     def _take(self, ident: int, message: bytes) -> None:
-        self.since = self._loop.time()
+        self.heard_at = self._loop.time()
         asker = self.pending.get(ident)
         if asker is None or not asker.heard(self, ident, message):
             self.server.mismatched()
             return
         self.answers += 1
         self.forget(ident)
+        self._streams.answered(self)
 
     def fail(self, why: str, *, again: bool = False) -> None:
         """Close and tell all who wait."""
         if self._over:
             return
-        again = again or self.answers > 0
         askers = list(self.pending.values())
+        # One that has been reset loses what was sent on it, the answer to the first question too.
+        alone = self._transport is not None and self.answers < 2 and len(askers) + self.answers > 1
+        again = again or alone or self.answers > 0
         self.pending.clear()
         self.close()
-        if askers:
-            self._streams.broke(self)
+        if alone and askers:
+            self._streams.strike()
         if not again:
             self.server.refused(why, self._loop.time())
         for asker in askers:
@@ -172,7 +181,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _look_if_idle(self) -> None:
-        left = self.since + _IDLE - self._loop.time()
+        left = self.heard_at + _IDLE - self._loop.time()
         if self.pending or left > 0:
             self._idle = self._loop.call_later(max(left, 1.0), self._look_if_idle)
         else:
@@ -191,7 +200,7 @@ class Streams:
         self._numbers = numbers
         self._trust = trust
         self._connections: list[Connection] = []
-        self._serial = False
+        self._strikes = 0
         self._retired = False
 
     def __len__(self) -> int:
@@ -209,14 +218,16 @@ class Streams:
         return connection, ident
 
     def _pick(self, loop: asyncio.AbstractEventLoop) -> Connection:
-        most = _SERIAL if self._serial else _CONNECTIONS
-        best = min(self._connections, key=_load, default=None)
+        serial = self._strikes >= _STRIKES
+        usable = [one for one in self._connections if not one.retired or self._retired]
+        best = min(usable, key=_load, default=None)
         if best is not None:
-            free = not best.pending if self._serial else len(best.pending) < best.room
-            if free or len(self._connections) >= most and not self._serial:
+            if len(best.pending) < (1 if serial else best.room):
                 return best
-            if len(self._connections) >= most:
-                raise ConnectionError("too many connections")
+            if len(self._connections) >= (_SERIAL if serial else _CONNECTIONS):
+                if serial:
+                    raise ConnectionError("too many connections")
+                return best
         opened = self._connect(loop)
         self._connections.append(opened)
         opened.retired = self._retired
@@ -226,20 +237,31 @@ class Streams:
         scheme = self._server.address.scheme
         if scheme == "dns":
             return Connection(self, self._server, None, loop)
-        return Connection(self, self._server, self._trust.context("dot"), loop)
+        if scheme == "tls":
+            return Connection(self, self._server, self._trust.context("dot"), loop)
+        from geodns.upstream.https import ALPN, HttpsConnection
 
-    def broke(self, connection: Connection) -> None:
-        """Learn that a connection ended while questions were under way."""
-        self._serial = self._serial or connection.answers == 1
+        return HttpsConnection(self, self._server, self._trust.context(ALPN), loop)
+
+    def strike(self) -> None:
+        """Learn that a connection ended after one question, while others waited on it."""
+        self._strikes += 1
+
+    def answered(self, connection: Connection) -> None:
+        """Learn that a connection has brought an answer: the second shows what it can do."""
+        if connection.answers == 2:
+            self._strikes = 0
+        elif self._strikes >= _STRIKES:
+            connection.retire()
 
     def closed(self, connection: Connection) -> None:
         """Learn that a connection is closed."""
         self._connections.remove(connection)
 
-    def abandon(self, now: float, wait: float) -> None:
-        """Close connections that owe something and have brought nothing for ``wait`` seconds."""
+    def abandon(self, since: float) -> None:
+        """Close open connections that owe something and have brought nothing after ``since``."""
         for connection in list(self._connections):
-            if connection.pending and now - connection.since >= wait:
+            if connection.pending and connection.is_open and connection.heard_at <= since:
                 connection.fail("it is silent", again=True)
 
     def retire(self) -> None:

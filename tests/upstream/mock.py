@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 
@@ -76,10 +77,17 @@ def _one_port(host: str) -> tuple[socket.socket, socket.socket]:
 class Upstream:
     """A server on UDP and TCP that does as its script says.
 
-    udp, tcp: what to do with each query; sources: the ports queries came from, in order.
+    udp, tcp: what to do with each query; sources: the ports queries came from, in order. tls:
+    TCP is TLS by this context.
     """
 
-    def __init__(self, udp: Script, tcp: Script | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        udp: Script,
+        tcp: Script | None = None,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.udp = udp
         self.tcp = tcp
         self.seen: list[Asked] = []
@@ -87,13 +95,16 @@ class Upstream:
         self._udp, self._tcp = _one_port(host)
         self.port: int = self._udp.getsockname()[1]
         self.text = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        self._tls = tls
+        if tls is not None:
+            self.text = f"tls://{self.text}"
         self._server: asyncio.Server | None = None
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Upstream:
         asyncio.get_running_loop().add_reader(self._udp.fileno(), self._readable)
-        if self.tcp is not None:
-            self._server = await asyncio.start_server(self._accept, sock=self._tcp)
+        if self.tcp is not None or self._tls is not None:
+            self._server = await asyncio.start_server(self._accept, sock=self._tcp, ssl=self._tls)
         else:
             self._tcp.close()
         return self
@@ -105,6 +116,16 @@ class Upstream:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections have been made."""
+        return len(self._writers)
+
+    def hang_up(self) -> None:
+        """Close all TCP connections."""
+        for writer in self._writers:
+            writer.close()
 
     def silence(self) -> None:
         """Close the UDP port, so that the network says it is unreachable."""
@@ -126,13 +147,15 @@ class Upstream:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        try:
-            size = int.from_bytes(await reader.readexactly(2), "big")
-            packet = await reader.readexactly(size)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        asked = Asked(self, packet, lambda m: writer.write(len(m).to_bytes(2, "big") + m))
-        asked.cut = writer.close
-        self.seen.append(asked)
-        assert self.tcp is not None
-        self.tcp(asked)
+        while True:
+            try:
+                size = int.from_bytes(await reader.readexactly(2), "big")
+                packet = await reader.readexactly(size)
+            except (asyncio.IncompleteReadError, OSError):
+                return
+            asked = Asked(self, packet, lambda m: writer.write(len(m).to_bytes(2, "big") + m))
+            asked.cut = writer.close
+            asked.source = writer.get_extra_info("peername")
+            self.seen.append(asked)
+            script = self.tcp or self.udp
+            script(asked)
