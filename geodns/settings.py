@@ -379,10 +379,16 @@ class Limits(Section):
         500, ge=1, le=100000, description="Open TCP connections of a worker."
     )
     tcp_per_client: StrictInt = Field(
-        50, ge=1, le=100000, description="Open TCP connections of one client address in a worker."
+        50,
+        ge=1,
+        le=100000,
+        description="Open TCP connections of one client in a worker: of an IPv4 address, or of an "
+        "IPv6 network of `ipv6_prefix` bits.",
     )
     tcp_idle: Seconds = Field(
-        10.0, description="Seconds after which a silent TCP connection is closed."
+        10.0,
+        description="Seconds that a TCP connection may be silent, take for one message, or leave "
+        "replies unread.",
     )
     tcp_pipeline: StrictInt = Field(
         100, ge=1, le=10000, description="Unanswered queries on one TCP connection."

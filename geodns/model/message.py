@@ -30,7 +30,7 @@ A, NS, CNAME, SOA, AAAA, DNAME, OPT, RRSIG = 1, 2, 5, 6, 28, 39, 41, 46
 SVCB, HTTPS, IXFR, AXFR, ANY = 64, 65, 251, 252, 255
 IN, CH = 1, 3
 
-OPTION_ECS, OPTION_EDE = 8, 15
+OPTION_ECS, OPTION_KEEPALIVE, OPTION_EDE = 8, 11, 15
 
 
 class Dropped(Exception):
@@ -72,7 +72,7 @@ class Query(NamedTuple):
     name: the queried name in wire format, in the letter case it was sent in.
     folded: the same in lower case: what is compared, cached and ruled on.
     flags: the 16 flag bits of the header as sent.
-    cookie: the EDNS option (encoded) that every reply to it carries at its end; empty for none.
+    owed: the EDNS options (encoded) that every reply to it carries at its end; empty for none.
     """
 
     id: int
@@ -82,7 +82,7 @@ class Query(NamedTuple):
     qtype: int
     qclass: int
     edns: Edns | None
-    cookie: bytes = b""
+    owed: bytes = b""
 
     @property
     def question(self) -> bytes:

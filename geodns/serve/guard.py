@@ -1,4 +1,7 @@
-"""What the pipeline does against abuse: cookies, replies held back, a share of misses each."""
+"""What the pipeline does against abuse: cookies, replies held back, a share of misses each.
+
+And what replies owe to the EDNS options of such clients.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from geodns.fastpath.guard import Guard
 from geodns.fastpath.packet import write_slip
 from geodns.fastpath.rate import RateLimits
 from geodns.locate.client import Client, Networks
-from geodns.model.message import HEADER, Malformed, Query, read_query
+from geodns.model.message import HEADER, OPTION_KEEPALIVE, Malformed, Query, option, read_query
 from geodns.model.proxy import BadHeader, NoHeader, read_header
 from geodns.serve.fast import peers_of
 
@@ -29,7 +32,15 @@ def owe_cookie(query: Query, guard: Guard, peer: bytes, now: float) -> Query:
         return query
     if not cookie.well_formed(len(data)):
         raise ValueError("a cookie of a size that none has")
-    return query._replace(cookie=guard.bake(data, peer, now)[0])
+    return query._replace(owed=guard.bake(data, peer, now)[0])
+
+
+def owe_keepalive(query: Query, idle: float) -> Query:
+    """The query of a TCP client; who asks is told for how many seconds it may idle (RFC 7828)."""
+    if query.edns is None or all(code != OPTION_KEEPALIVE for code, _ in query.edns.options):
+        return query
+    told = option(OPTION_KEEPALIVE, min(int(idle * 10), 0xFFFF).to_bytes(2, "big"))
+    return query._replace(owed=told + query.owed)
 
 
 def hold_back(guard: Guard, packet: bytes, peer: bytes, told: bytes, now: float) -> bytes | None:

@@ -54,7 +54,15 @@ from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import counts, reply
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
-from geodns.serve.guard import Shares, hold_back, hold_back_later, owe_cookie, rates_of, unwrapped
+from geodns.serve.guard import (
+    Shares,
+    hold_back,
+    hold_back_later,
+    owe_cookie,
+    owe_keepalive,
+    rates_of,
+    unwrapped,
+)
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
 from geodns.serve.rulings import RulingLog
@@ -113,6 +121,7 @@ class Pipeline:
         self._trusted, self._proxies = Networks(trusted), Networks(proxies)
         self.fast.serve(peers_of(self._clients, self._proxies), peers_of(self._trusted))
         self._shares.apply(settings["limits"])
+        self._idle: float = settings["limits"]["tcp_idle"]
         rates = rates_of(settings["limits"])
         if rates != self._rates:
             self._rates = rates
@@ -209,6 +218,8 @@ class Pipeline:
         except ValueError:
             count["malformed"] += 1
             return reply.status(query, FORMERR, limit)
+        if stream:
+            query = owe_keepalive(query, self._idle)
 
         # 2. Admit, by the socket's peer. Before identify: an address that somebody claims
         #    must never open the door.

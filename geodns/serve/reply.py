@@ -208,7 +208,7 @@ def passed(
     """
     opt = b""
     if query.edns is not None:
-        encoded = options.encode() + query.cookie
+        encoded = options.encode() + query.owed
         opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=response.rcode)
     if len(packet) + len(opt) > limit:
         return _truncated(query, response.rcode, options, limit)
@@ -278,7 +278,7 @@ def _assemble(
     for texts in (True, False):
         opt = b""
         if query.edns is not None:
-            encoded = options.encode(texts=texts) + query.cookie
+            encoded = options.encode(texts=texts) + query.owed
             opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=rcode)
         if HEADER.size + len(question) + len(records) + len(opt) <= limit:
             head = HEADER.pack(query.id, _flags(query, rcode), 1, *counts, 1 if opt else 0)
@@ -291,7 +291,7 @@ def _truncated(query: Query, rcode: int, options: Options, limit: int) -> bytes:
     opt = b""
     if query.edns is not None:
         for texts in (True, False):
-            encoded = options.encode(texts=texts) + query.cookie
+            encoded = options.encode(texts=texts) + query.owed
             opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=rcode)
             if HEADER.size + len(question) + len(opt) <= limit:
                 break

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from geodns.model.proxy import SIGNATURE, BadHeader, NoHeader, read_header
+from geodns.serve.admission import Admission, StreamLimits
 from geodns.serve.udp import Answers, Reply
 
 HEADER = 12
@@ -20,30 +20,21 @@ LARGEST_QUERY = 16384
 """Octets of a query at most; a connection that announces more is closed."""
 WRITE_HIGH = 128 << 10
 """Octets of unsent replies at which a connection is not read any more."""
-
 _PROXY_SIZE = int.from_bytes(SIGNATURE[:2])
 """What a PROXY header announces, read as the length of a message."""
-
+WRITE_MOST = 4 * WRITE_HIGH
+"""Octets of unsent replies at which a connection is cut."""
+STRANGER = 2.0
+"""Seconds that a peer who is not served may take to send its first message."""
 BATCH = 64
 """Replies given at once before other work gets its turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Limits of one worker: connections in all and for each client address, seconds a
-    connection may be idle (or leave replies unread), queries outstanding on a connection."""
-
-    connections: int = 500
-    per_client: int = 50
-    idle: float = 10.0
-    pipeline: int = 100
 
 
 class StreamListener:
     """Accepts connections on one or more bound TCP sockets, within limits.
 
-    ``limits`` may be replaced at any time. ``counters`` is written in place (``tcp/*``,
-    ``proxy/*``).
+    ``admission.limits`` may be replaced at any time. ``counters`` is written in place
+    (``tcp/*``, ``proxy/*``).
     """
 
     def __init__(
@@ -57,18 +48,11 @@ class StreamListener:
         self.loop = loop
         self.answers = answers
         self.counters = counters
-        self.limits = limits
+        self.admission = Admission(limits, counters)
         self.on_internal = on_internal
         self.draining = False
         self._servers: list[asyncio.AbstractServer] = []
-        self._connections: dict[StreamConnection, None] = {}
-        self._clients: dict[bytes, dict[StreamConnection, None]] = {}
         for key in (
-            "tcp/accepted",
-            "tcp/refused",
-            "tcp/displaced",
-            "tcp/cut",
-            "tcp/open",
             "proxy/missing",
             "proxy/malformed",
             "proxy/unexpected",
@@ -88,75 +72,22 @@ class StreamListener:
         self.draining = True
         for server in self._servers:
             server.close()
-        for connection in list(self._connections):
+        for connection in self._held():
             connection.finish()
 
     @property
     def outstanding(self) -> int:
         """Connections that still owe a reply or still send one."""
-        return sum(connection.busy for connection in self._connections)
+        return sum(connection.busy for connection in self.admission.connections)
+
+    def _held(self) -> list[StreamConnection]:
+        return [each for each in self.admission.connections if isinstance(each, StreamConnection)]
 
     def close(self) -> None:
         """Cut all connections."""
         self.stop()
-        for connection in list(self._connections):
+        for connection in self._held():
             connection.cut()
-
-    def admit(self, connection: StreamConnection, client: bytes | None) -> bool:
-        """Make room for a new connection, closing the oldest idle one if need be.
-
-        client: packed address; None where it is not known yet, but will be given to ``assign``.
-        """
-        self.counters["tcp/accepted"] += 1
-        if (client is not None and not self._has_share(client)) or (
-            len(self._connections) >= self.limits.connections
-            and not self._displace(self._connections)
-        ):
-            self.counters["tcp/refused"] += 1
-            return False
-        self._connections[connection] = None
-        self.counters["tcp/open"] = len(self._connections)
-        if client is not None:
-            self._hold(connection, client)
-        return True
-
-    def assign(self, connection: StreamConnection, client: bytes) -> bool:
-        """Count an admitted connection as a client's; whether the client may have one more."""
-        if not self._has_share(client):
-            self.counters["tcp/refused"] += 1
-            return False
-        self._hold(connection, client)
-        return True
-
-    def _has_share(self, client: bytes) -> bool:
-        mine = self._clients.get(client, {})
-        return len(mine) < self.limits.per_client or self._displace(mine)
-
-    def _hold(self, connection: StreamConnection, client: bytes) -> None:
-        connection.client = client
-        self._clients.setdefault(client, {})[connection] = None
-
-    def _displace(self, among: dict[StreamConnection, None]) -> bool:
-        idle = [connection for connection in among if not connection.busy]
-        if not idle:
-            return False
-        oldest = min(idle, key=lambda connection: connection.since)
-        self.counters["tcp/displaced"] += 1
-        self.forget(oldest)
-        oldest.cut()
-        return True
-
-    def forget(self, connection: StreamConnection) -> None:
-        """Count a connection as gone."""
-        if self._connections.pop(connection, self) is self:
-            return
-        client = connection.client
-        mine = None if client is None else self._clients.get(client)
-        if client is not None and mine is not None:
-            mine.pop(connection, None)
-            if not mine:
-                del self._clients[client]
-        self.counters["tcp/open"] = len(self._connections)
 
 
 class StreamConnection(asyncio.Protocol):
@@ -164,6 +95,7 @@ class StreamConnection(asyncio.Protocol):
 
     def __init__(self, listener: StreamListener) -> None:
         self._listener = listener
+        self._admission = listener.admission
         self._loop = listener.loop
         self._counters = listener.counters
         self._transport: asyncio.Transport | None = None
@@ -171,6 +103,9 @@ class StreamConnection(asyncio.Protocol):
         self._outstanding = 0
         self._ended = False
         self._clogged: float | None = None
+        # Since when a message has been incomplete.
+        self._begun: float | None = None
+        self._served = True
         self._reading = True
         self._taking = False
         self._timer: asyncio.TimerHandle | None = None
@@ -201,10 +136,11 @@ class StreamConnection(asyncio.Protocol):
         self.peer = socket.inet_pton(family, host)
         self._wrapped = self._listener.answers.wraps(self.peer)
         client = None if self._wrapped else self.peer
-        if self._listener.draining or not self._listener.admit(self, client):
+        if self._listener.draining or not self._admission.admit(self, client):
             self._transport.abort()
             return
         self._transport.set_write_buffer_limits(high=WRITE_HIGH)
+        self._served = self._listener.answers.serves(self.peer)
         self.since = self._loop.time()
         self._watch()
 
@@ -213,7 +149,7 @@ class StreamConnection(asyncio.Protocol):
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
-        self._listener.forget(self)
+        self._admission.forget(self)
 
     def data_received(self, data: bytes) -> None:
         """Take octets, in any pieces."""
@@ -230,12 +166,14 @@ class StreamConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly: ask nothing more of it until it has read."""
         self._clogged = self._loop.time()
+        self._admission.clog(self)
         self._steer()
 
     def resume_writing(self) -> None:
         """The client has read: go on."""
         self._clogged = None
-        self.since = self._loop.time()
+        self._admission.unclog(self)
+        self._used()
         self._take()
 
     def finish(self) -> None:
@@ -259,7 +197,7 @@ class StreamConnection(asyncio.Protocol):
         buffer = self._buffer
         # A stranger gets its reply, and no place among the connections.
         served = self._listener.answers.serves(self.peer)
-        while self._clogged is None and self._outstanding < self._listener.limits.pipeline:
+        while self._clogged is None and self._outstanding < self._admission.limits.pipeline:
             if len(buffer) - at < 2:
                 break
             # The transport says that it is clogged only once it has been given the replies.
@@ -283,7 +221,11 @@ class StreamConnection(asyncio.Protocol):
                 at = len(buffer)
         if at:
             del buffer[:at]
-            self.since = self._loop.time()
+            self._used()
+        if not buffer:
+            self._begun = None
+        elif at or self._begun is None:
+            self._begun = self.since if at else self._loop.time()
         if ready:
             self._transport.write(b"".join(ready))
         self._taking = False
@@ -309,7 +251,7 @@ class StreamConnection(asyncio.Protocol):
             if self._ended:
                 self.finish()
             return False
-        if not self._listener.assign(self, header.source or self.peer):
+        if not self._admission.assign(self, header.source or self.peer):
             self.cut()
             return False
         self._source = header.source
@@ -342,10 +284,19 @@ class StreamConnection(asyncio.Protocol):
             self._internal(error)
         finally:
             self._outstanding -= 1
-        self.since = self._loop.time()
-        if self._transport is not None and reply is not None:
-            self._transport.write(len(reply).to_bytes(2, "big") + reply)
+        self._used()
+        transport = self._transport
+        if transport is not None and reply is not None and not transport.is_closing():
+            transport.write(len(reply).to_bytes(2, "big") + reply)
+            if transport.get_write_buffer_size() > WRITE_MOST:
+                self._counters["tcp/cut"] += 1
+                self.cut()
+                return
         self._take()
+
+    def _used(self) -> None:
+        self.since = self._loop.time()
+        self._admission.used(self)
 
     def _steer(self) -> None:
         """Read on, stop reading, or close, as the state asks for."""
@@ -355,11 +306,13 @@ class StreamConnection(asyncio.Protocol):
         if self._ended and self._outstanding == 0 and self._clogged is None and not self._whole():
             transport.close()
             return
-        full = self._outstanding >= self._listener.limits.pipeline
+        full = self._outstanding >= self._admission.limits.pipeline
         want = not (full or self._clogged is not None or len(self._buffer) > 2 * LARGEST_QUERY)
         if want != self._reading and not self._ended:
             self._reading = want
             if want:
+                # While it was not read it could not end its message.
+                self._begun = self._loop.time() if self._buffer else None
                 transport.resume_reading()
             else:
                 transport.pause_reading()
@@ -369,18 +322,23 @@ class StreamConnection(asyncio.Protocol):
         return len(buffer) >= 2 and len(buffer) - 2 >= buffer[0] << 8 | buffer[1]
 
     def _watch(self) -> None:
-        """Close a connection that was idle, or left replies unread, for too long."""
+        """Close a connection that was idle, left replies unread, or dribbled, for too long."""
         transport = self._transport
         if transport is None:
             return
         now = self._loop.time()
-        idle = self._listener.limits.idle
-        start = self.since if self._clogged is None else self._clogged
-        left = start + idle - now
-        if self._outstanding and self._clogged is None:
-            left = idle
+        idle = self._admission.limits.idle
+        if not self._served:
+            idle = min(idle, STRANGER)
+        if self._clogged is not None:
+            left = self._clogged + idle - now
+        elif self._begun is not None and self._reading:
+            # However many octets it sends, and whatever it is owed: a message must end.
+            left = self._begun + idle - now
+        else:
+            left = idle if self._outstanding else self.since + idle - now
         if left <= 0:
-            self._counters["tcp/cut"] += self.busy
+            self._counters["tcp/cut"] += self.busy or self._begun is not None
             transport.abort() if self.busy else transport.close()
             left = idle
         self._timer = self._loop.call_later(max(left, 0.05), self._watch)

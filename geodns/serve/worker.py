@@ -27,10 +27,11 @@ import uvloop
 from geodns import app, logs
 from geodns.errors import GeodnsError
 from geodns.fastpath.pure import FastPath
+from geodns.serve.admission import StreamLimits
 from geodns.serve.inforce import InForce
 from geodns.serve.pipeline import Pipeline
 from geodns.serve.secrets import Secrets, path_of
-from geodns.serve.stream import StreamLimits, StreamListener
+from geodns.serve.stream import StreamListener
 from geodns.serve.udp import UdpListener
 
 COUNTERS_EVERY = 1.0
@@ -138,7 +139,7 @@ class Worker:
         if self._stream is None:
             await self._listen(limits, load["worker"])
         else:
-            self._stream.limits = limits
+            self._stream.admission.limits = limits
         self._tell(
             {
                 "loaded": in_force.snapshot.digest,
@@ -238,6 +239,7 @@ def _stream_limits(settings: dict[str, Any]) -> StreamLimits:
         per_client=limits["tcp_per_client"],
         idle=limits["tcp_idle"],
         pipeline=limits["tcp_pipeline"],
+        ipv6_prefix=limits["ipv6_prefix"],
     )
 
 

@@ -212,3 +212,14 @@ def test_the_settings_say_which_file(tmp_path: Path) -> None:
     assert path() == tmp_path / FILE
     assert path(cookie_secrets=tmp_path / "x") == tmp_path / "x"
     assert path(cookies=False, cookie_secrets=tmp_path / "x") is None
+
+
+async def test_who_asks_over_tcp_is_told_how_long_it_may_be_idle(house: House) -> None:
+    packet = build("free.a", options=option(11, b"") + option(10, b"12345678"))
+    told = await house.raw(packet, FR, stream=True)
+    assert told is not None
+    assert b"\0\x0b\0\x02\0\x64" in told  # 100 times 100 ms
+    assert cookie_of(told) is not None
+    over_udp = await house.raw(packet, FR)
+    assert over_udp is not None
+    assert b"\0\x0b\0\x02" not in over_udp

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -8,11 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from geodns.serve.admission import MOST_CLOGGED, Admission, StreamLimits
 from geodns.serve.stream import (
     LARGEST_QUERY,
     WRITE_HIGH,
+    WRITE_MOST,
     StreamConnection,
-    StreamLimits,
     StreamListener,
 )
 from tests.serve.answering import Answering, until
@@ -202,6 +204,7 @@ class Clogged(asyncio.Transport):
         super().__init__({"peername": ("127.9.9.9", 1)})
         self.protocol = protocol
         self.given = given
+        self.aborted = False
 
     def write(self, data: object) -> None:
         assert isinstance(data, bytes)
@@ -216,13 +219,13 @@ class Clogged(asyncio.Transport):
         return sum(self.given)
 
     def is_closing(self) -> bool:
-        return False
+        return self.aborted
 
     def pause_reading(self) -> None:
         pass
 
     def abort(self) -> None:
-        pass
+        self.aborted = True
 
 
 async def test_a_stranger_gets_one_reply_and_holds_no_connection() -> None:
@@ -304,3 +307,99 @@ async def test_a_client_that_leaves_is_forgotten() -> None:
         server.answering.waiting[b"later"].set_result(b"nobody there")
         await asyncio.sleep(0)
         assert server.counters["internal_errors"] == 0
+
+
+async def test_a_message_must_end_whatever_its_sender_is_owed() -> None:
+    async with serving(idle=0.4) as server:
+        dribbling = await server.connect()
+        dribbling.send(b"later")
+        await until(lambda: server.answering.waiting)
+        ended = asyncio.create_task(dribbling.reader.read())
+        dribbling.writer.write(b"\x3f\xff")
+        while not ended.done():
+            # Ever more octets of a message that has room for them, and never its end.
+            dribbling.writer.write(b"x")
+            await asyncio.sleep(0.01)
+        with contextlib.suppress(ConnectionError):
+            assert await asyncio.wait_for(ended, 10) == b""
+        assert server.counters["tcp/cut"] == 1
+        assert len(server.answering.seen) == 1
+
+
+async def test_a_stranger_who_says_nothing_is_soon_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("geodns.serve.stream.STRANGER", 0.2)
+    async with serving(idle=3600) as server:
+        server.answering.strangers.add(socket.inet_aton("127.9.9.9"))
+        friend, stranger = await server.connect("127.8.8.8"), await server.connect()
+        assert await stranger.closed()
+        friend.send(b"now")
+        assert await friend.reply() == b"re:now"
+
+
+async def test_replies_that_nobody_reads_are_bounded() -> None:
+    async with serving() as server:
+        given: list[int] = []
+        connection = StreamConnection(server.listener)
+        transport = Clogged(connection, given)
+        connection.connection_made(transport)
+        connection.data_received(b"".join(framed(b"later%d" % number) for number in range(60)))
+        await until(lambda: len(server.answering.waiting) == 60)
+        for future in server.answering.waiting.values():
+            future.set_result(bytes(60000))
+        await until(lambda: transport.aborted)
+        await asyncio.sleep(0)
+        assert sum(given) <= WRITE_MOST + 60002
+        assert server.counters["tcp/cut"] == 1
+
+
+class Held:
+    """A connection that an Admission may hold."""
+
+    def __init__(self, *, busy: bool = False) -> None:
+        self.client: bytes | None = None
+        self.since = 0.0
+        self.busy = busy
+        self.gone = False
+
+    def cut(self) -> None:
+        self.gone = True
+
+
+def test_too_many_clogged_connections_cost_the_first_of_them() -> None:
+    counters: dict[str, int] = {}
+    admission = Admission(StreamLimits(per_client=1000), counters)
+    held = [Held(busy=True) for _ in range(MOST_CLOGGED + 3)]
+    for each in held:
+        assert admission.admit(each, bytes(4))
+    admission.clog(held[0])
+    admission.unclog(held[0])
+    for each in held[1:]:
+        admission.clog(each)
+    assert [each.gone for each in held] == [False, True, True] + [False] * MOST_CLOGGED
+    assert counters["tcp/cut"] == 2
+    assert counters["tcp/open"] == len(held) - 2
+
+
+def test_a_client_of_ipv6_is_a_network() -> None:
+    counters: dict[str, int] = {}
+    admission = Admission(StreamLimits(per_client=2, ipv6_prefix=56), counters)
+    addresses = [f"2001:db8:0:{subnet}::{host}" for subnet, host in ((1, 1), (2, 2), ("ff", 3))]
+    first, second, third = (socket.inet_pton(socket.AF_INET6, text) for text in addresses)
+    other = socket.inet_pton(socket.AF_INET6, "2001:db8:0:100::1")
+    assert admission.admit(Held(busy=True), first)
+    assert admission.admit(Held(busy=True), second)
+    assert not admission.admit(Held(), third)
+    assert admission.admit(Held(), other)
+
+
+def test_who_was_of_no_use_for_longest_makes_room() -> None:
+    admission = Admission(StreamLimits(connections=3), {})
+    held = [Held(), Held(), Held(busy=True)]
+    for number, each in enumerate(held):
+        assert admission.admit(each, bytes((127, 0, 0, number)))
+    admission.used(held[0])
+    assert admission.admit(Held(busy=True), bytes(4))
+    assert [each.gone for each in held] == [False, True, False]
+    assert admission.admit(Held(busy=True), bytes(4))
+    assert [each.gone for each in held] == [True, True, False]
+    assert not admission.admit(Held(), bytes(4))
