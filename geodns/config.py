@@ -33,7 +33,6 @@ NOT_BUILT = (
     ("ledger",),
     ("feeds",),
     ("cache", "serve_stale"),
-    ("trust", "forwarded"),
 )
 
 

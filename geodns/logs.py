@@ -21,6 +21,7 @@ else:
 
 Format = Literal["text", "json"]
 Level = Literal["debug", "info", "warning", "error"]
+Process = Literal["parent", "worker", "block page"]
 
 FIELDS = ("digest", "orders", "parsed", "took", "trigger", "worker", "order", "target", "uses")
 """Keys that a JSON line may have besides those of every line; docs/metrics.md says what they hold.
@@ -32,36 +33,34 @@ class _Lines(_Stream):
     """Our handler of the root logger, which tells it from others that somebody installed."""
 
 
-def start(form: Format, level: Level, *, worker: bool = False) -> None:
+def start(form: Format, level: Level, *, process: Process = "parent") -> None:
     """Log to stderr, unless the log goes somewhere already.
 
-    worker: this is a worker process, whose lines say so.
+    process: which this is; lines of others than the parent say so.
     """
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(_Lines(sys.stderr))
-    change(form, level, worker=worker)
+    change(form, level, process=process)
 
 
-def change(form: Format, level: Level, *, worker: bool = False) -> None:
+def change(form: Format, level: Level, *, process: Process = "parent") -> None:
     """Change what lines look like, and which there are; nothing where another handles them."""
     root = logging.getLogger()
     for handler in root.handlers:
         if isinstance(handler, _Lines):
-            handler.setFormatter(_as_json(worker) if form == "json" else _as_text(worker))
+            handler.setFormatter(_as_json(process) if form == "json" else _as_text(process))
             root.setLevel(level.upper())
 
 
-def _as_text(worker: bool) -> logging.Formatter:
-    who = f" worker process {os.getpid()}:" if worker else ""
+def _as_text(process: Process) -> logging.Formatter:
+    who = "" if process == "parent" else f" {process} process {os.getpid()}:"
     return logging.Formatter(f"%(asctime)s %(levelname)s{who} %(message)s", _STAMP)
 
 
-def _as_json(worker: bool) -> logging.Formatter:
+def _as_json(process: Process) -> logging.Formatter:
     # Only where it is wanted: it takes a tenth of a second and some memory in each process.
     import structlog
-
-    process = "worker" if worker else "parent"
 
     def arrange(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
         first = {key: event.pop(key) for key in ("time", "level", "logger", "event")}

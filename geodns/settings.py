@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from geodns import shipped
-from geodns.model import name
+from geodns.model import contact, name
 from geodns.model.endpoint import join_endpoint, parse_endpoint, parse_network
 from geodns.model.resolver import parse_resolver
 
@@ -62,6 +62,10 @@ def _listen(text: str) -> str:
 def _distinct(listen: tuple[str, ...]) -> tuple[str, ...]:
     if not listen:
         raise ValueError("must not be empty")
+    return _no_twins(listen)
+
+
+def _no_twins(listen: tuple[str, ...]) -> tuple[str, ...]:
     # Port 0 is any free port, so it may stand more than once.
     fixed = [text for text in listen if not text.endswith(":0")]
     for text in fixed:
@@ -118,6 +122,10 @@ UpstreamServer = Annotated[StrictStr, AfterValidator(_upstream)]
 Octets = Annotated[StrictInt, BeforeValidator(_octets), Field(ge=0, le=1 << 40)]
 DomainName = Annotated[StrictStr, AfterValidator(_name)]
 Text = Annotated[StrictStr, AfterValidator(_identity)]
+OneLine = Annotated[StrictStr, AfterValidator(contact.one_line)]
+WebAddress = Annotated[StrictStr, AfterValidator(contact.web_address)]
+ContactAddress = Annotated[StrictStr, AfterValidator(contact.contact_address)]
+PageLanguage = Literal["de", "en", "es", "fr", "it"]
 Seconds = Annotated[StrictFloat, Field(ge=0.01, le=3600)]
 
 
@@ -295,6 +303,11 @@ class Trust(Section):
         "connection, which tells who their client is: addresses or CIDR blocks. From them it is "
         "required; from all others it is an error.",
     )
+    forwarded: tuple[Network, ...] = Field(
+        (),
+        description="Reverse proxies in front of the block page whose `Forwarded` (RFC 7239) or "
+        "`X-Forwarded-For` names the visitor. It lets nobody ask the resolver.",
+    )
 
 
 class Orders(Section):
@@ -428,6 +441,46 @@ class Log(Section):
     )
 
 
+class BlockPage(Section):
+    """The page over plain HTTP that tells visitors of sinkholed names why they are there."""
+
+    listen: Annotated[tuple[Listen, ...], AfterValidator(_no_twins)] = Field(
+        (),
+        description="Addresses with ports (80, for browsers) that the sinkhole addresses of your "
+        "orders lead to; empty: `geodns serve` runs no block page.",
+    )
+    operator: OneLine | None = Field(
+        None,
+        description="Your name, as visitors know it. Unset: the host of `operator_url`.",
+    )
+    operator_url: WebAddress | None = Field(
+        None,
+        description='Your page on blocking. It is the target of `Link: rel="blocked-by"`, which '
+        "names who carries the block out (RFC 7725 section 4). Required with `listen`.",
+    )
+    contact: tuple[ContactAddress, ...] = Field(
+        (),
+        description="Whom visitors may ask about this server: `mailto:`, `tel:` and web addresses.",
+    )
+    language: PageLanguage = Field(
+        "en",
+        description="Language for visitors whose browser asks for none that the page has: "
+        "`de`, `en`, `es`, `fr` or `it`.",
+    )
+    connections: StrictInt = Field(
+        500, ge=1, le=10000, description="Open connections of the block page."
+    )
+
+    @model_validator(mode="after")
+    def _says_who_blocks(self) -> Self:
+        if self.listen and self.operator_url is None:
+            raise ValueError(
+                "operator_url is required with listen: the page must say who carries the block"
+                " out (RFC 7725 section 4)"
+            )
+        return self
+
+
 class Settings(Section):
     """The whole of geodns.toml. Every key has a default; unknown keys are faults."""
 
@@ -440,6 +493,7 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits)
     metrics: Metrics = Field(default_factory=Metrics)
     log: Log = Field(default_factory=Log)
+    blockpage: BlockPage = Field(default_factory=BlockPage)
 
     _path: Path | None = PrivateAttr(default=None)
     _filled: frozenset[str] = PrivateAttr(default=frozenset())

@@ -125,7 +125,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         '[ledger]\npath = "x"\n',
         "[feeds.adm]\nurl = 'x'\n",
         "[cache]\nserve_stale = true\n",
-        '[trust]\nforwarded = ["127.0.0.1"]\n',
     ],
 )
 def test_what_is_not_built_says_so(text: str) -> None:

@@ -25,10 +25,10 @@ def restored() -> Iterator[None]:
     root.setLevel(level)
 
 
-def start(form: logs.Format, level: logs.Level, *, worker: bool = False) -> None:
+def start(form: logs.Format, level: logs.Level, *, process: logs.Process = "parent") -> None:
     """Start as a program does where nobody has logged yet: pytest has."""
     logging.getLogger().handlers.clear()
-    logs.start(form, level, worker=worker)
+    logs.start(form, level, process=process)
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -40,7 +40,7 @@ def test_text_has_time_and_zone_and_workers_say_who_they_are(
 ) -> None:
     start("text", "info")
     log.info("%d orders", 3, extra={"orders": 3})
-    logs.change("text", "info", worker=True)
+    logs.change("text", "info", process="worker")
     log.warning("so so")
     parent, worker = said(capsys)
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}"
@@ -49,7 +49,7 @@ def test_text_has_time_and_zone_and_workers_say_who_they_are(
 
 
 def test_json_is_one_document_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    start("json", "info", worker=True)
+    start("json", "info", process="worker")
     log.info('%d "orders"\nin è force', 3, extra={"orders": 3, "peer": "192.0.2.1"})
     (line,) = said(capsys)
     found = json.loads(line)
@@ -94,7 +94,7 @@ def test_nothing_changes_for_a_program_that_logs_its_own_way() -> None:
 
 def test_text_needs_no_structlog() -> None:
     code = (
-        "import sys; from geodns import logs; logs.start('text', 'info', worker=True);"
+        "import sys; from geodns import logs; logs.start('text', 'info', process='worker');"
         "sys.exit('structlog' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

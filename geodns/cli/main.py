@@ -36,6 +36,9 @@ COMMANDS = {
     "serve": Registration("geodns.cli.serve", "serve", "Run the resolver."),
     "status": Registration("geodns.cli.serve", "status", "Show what the running server has."),
     "demo": Registration("geodns.cli.demo", "demo", "Show it all offline, on this machine."),
+    "blockpage": Registration(
+        "geodns.cli.blockpage", "blockpage", "Run the block page without the resolver."
+    ),
     "query": Registration("geodns.cli.query", "query", "Ask a server as a client in a place."),
     "explain": Registration("geodns.cli.explain", "explain", "Show the ruling and its grounds."),
     "matrix": Registration("geodns.cli.matrix", "matrix", "Show where names are blocked."),

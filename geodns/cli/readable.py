@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
+from geodns.model.name import unicode_of
 
-def unicode_of(name: str) -> str | None:
-    """The Unicode form (IDNA 2008) of a name in presentation format, where it is another."""
-    if "xn--" not in name:
-        return None
-    import idna
-
-    labels = name.split(".")
-    for at, label in enumerate(labels):
-        if label.startswith("xn--"):
-            try:
-                labels[at] = idna.ulabel(label)
-            except (idna.IDNAError, UnicodeError):
-                continue  # an order may name what no registry would take
-    found = ".".join(labels)
-    return found if found != name else None
+__all__ = ["readable", "unicode_of"]
 
 
 def readable(name: str) -> str:

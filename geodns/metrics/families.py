@@ -30,7 +30,8 @@ OTHER = "other"
 """The label value under which what is beyond a bound is added up."""
 RULINGS = {"order/": "block", "shadow/": "shadow", "never_block/": "never_block"}
 _Kind = CounterMetricFamily | GaugeMetricFamily
-_APART = (*RULINGS, "place/", "blocked_in/", "internal/")
+_PAGES = "blockpage/order/"
+_APART = (*RULINGS, _PAGES, "place/", "blocked_in/", "internal/")
 
 
 class OrderLabels:
@@ -61,7 +62,7 @@ def families(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Itera
     yield _by_place(found["counters"], "place/", "queries_by_place", told)
     told = "Those of them that an order blocked."
     yield _by_place(found["counters"], "blocked_in/", "blocked_by_place", told)
-    yield _by_order(found, labels, limit)
+    yield from _by_order(found, labels, limit)
     yield from _of_orders(found)
     yield from _of_reloads(found)
     yield from _of_sources(found["sources"])
@@ -113,7 +114,7 @@ def _by_place(counters: Mapping[str, int], prefix: str, name: str, told: str) ->
     return metric
 
 
-def _by_order(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Metric:
+def _by_order(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Iterator[Metric]:
     metric = CounterMetricFamily(
         f"{PREFIX}rulings",
         "Rulings by order: blocks, and blocks that shadow or never_block made none.",
@@ -142,6 +143,21 @@ def _by_order(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Metr
         shown[order if order in named else OTHER, ruling] += count
     for order, ruling in sorted(shown):
         metric.add_metric([order, ruling], shown[order, ruling])
+    yield metric
+    yield _pages(found, named)
+
+
+def _pages(found: Mapping[str, Any], named: Collection[str]) -> Metric:
+    metric = CounterMetricFamily(
+        f"{PREFIX}block_pages", "Block pages shown, by order.", labels=["order"]
+    )
+    shown: Counter[str] = Counter()
+    for key, count in found["counters"].items():
+        if key.startswith(_PAGES):
+            order = key.removeprefix(_PAGES)
+            shown[order if order in named else OTHER] += count
+    for order in sorted(shown):
+        metric.add_metric([order], shown[order])
     return metric
 
 

@@ -149,3 +149,18 @@ def _escape(octet: int) -> str:
     if 0x21 <= octet <= 0x7E:
         return chr(octet)
     return f"\\{octet:03d}"
+
+
+def unicode_of(text: str) -> str | None:
+    """The Unicode form (IDNA 2008) of a name in presentation format, where it is another."""
+    if "xn--" not in text:
+        return None
+    found = text.split(".")
+    for at, label in enumerate(found):
+        if label.startswith("xn--"):
+            try:
+                found[at] = idna.ulabel(label)
+            except (idna.IDNAError, UnicodeError):
+                continue  # an order may name what no registry would take
+    shown = ".".join(found)
+    return shown if shown != text else None

@@ -22,6 +22,7 @@ from geodns.policy.snapshot import (
     NEVER,
     NO_ORDER,
     VERSION,
+    Disclosed,
     OrderRecord,
     Reach,
     Snapshot,
@@ -200,6 +201,22 @@ def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
         text=f"{_cut(told)} [{order.id}]",
         edition=loaded.edition,
         last_good=loaded.last_good,
+        disclosed=_disclosed(loaded),
+    )
+
+
+def _disclosed(loaded: LoadedOrder) -> Disclosed:
+    told = loaded.order.disclosure
+    incident = told.incident
+    return Disclosed(
+        text=told.text,
+        places=loaded.jurisdiction,
+        except_=loaded.except_,
+        contact=told.contact,
+        url=told.url or "",
+        incident=None if incident is None else (incident.db, incident.id),
+        issued=None if loaded.issued is None else loaded.issued.timestamp(),
+        review=None if loaded.review is None else loaded.review.timestamp(),
     )
 
 

@@ -28,7 +28,7 @@ import sys
 import tempfile
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,25 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
+class Disclosed:
+    """What an order lets the public know beside its record; the block page shows it.
+
+    text: the order's own sentence; None where the order discloses nothing. places, except_:
+    the jurisdiction as written, places None = global. contact: mailto: and tel: URIs. url: a
+    page about the order. incident: database and entry. issued, review: epoch seconds.
+    """
+
+    text: str | None = None
+    places: tuple[str, ...] | None = None
+    except_: tuple[str, ...] = ()
+    contact: tuple[str, ...] = ()
+    url: str = ""
+    incident: tuple[str, str] | None = None
+    issued: float | None = None
+    review: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OrderRecord:
     """What serving and explaining need to know of one order in force.
 
@@ -99,6 +118,7 @@ class OrderRecord:
     text: str
     edition: str
     last_good: bool
+    disclosed: Disclosed
 
 
 def pack_snapshot(sections: Mapping[str, bytes]) -> bytes:
@@ -264,6 +284,7 @@ def order_as_json(record: OrderRecord) -> dict[str, Any]:
     """The JSON form of an order record, as the ``orders`` section holds it."""
     raw = {field: getattr(record, field) for field in record.__dataclass_fields__}
     raw["addresses"] = [address.hex() for address in record.addresses]
+    raw["disclosed"] = asdict(record.disclosed)
     return raw
 
 
@@ -279,7 +300,12 @@ def reach_as_json(reach: Reach) -> dict[str, Any]:
 
 def _order_record(raw: dict[str, Any]) -> OrderRecord:
     addresses = tuple(bytes.fromhex(text) for text in raw.pop("addresses"))
-    return OrderRecord(addresses=addresses, **raw)
+    return OrderRecord(addresses=addresses, disclosed=_disclosed(raw.pop("disclosed")), **raw)
+
+
+def _disclosed(raw: dict[str, Any]) -> Disclosed:
+    lists = {key: tuple(value) for key, value in raw.items() if isinstance(value, list)}
+    return Disclosed(**{**raw, **lists})
 
 
 def _reach(raw: dict[str, Any]) -> Reach:

@@ -13,7 +13,13 @@ from geodns.serve.record import listed
 from geodns.serve.secrets import read_secrets
 from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
 
-FIXED = (("server", "listen"), ("server", "workers"), ("server", "state"), ("metrics", "listen"))
+FIXED = (
+    ("server", "listen"),
+    ("server", "workers"),
+    ("server", "state"),
+    ("metrics", "listen"),
+    ("blockpage", "listen"),
+)
 """Keys that take a restart."""
 
 log = logging.getLogger("geodns.reload")
@@ -42,6 +48,10 @@ def adopt(old: Settings, new: Settings) -> Adopted:
             update[section] = update.get(section, getattr(new, section)).model_copy(
                 update={key: value}
             )
+    if old.blockpage.listen and new.blockpage.operator_url is None:
+        # It needs one, and goes on listening.
+        url = {"operator_url": old.blockpage.operator_url}
+        update["blockpage"] = update["blockpage"].model_copy(update=url)
     unset = old.unset & new.unset
     for section, key in DEFAULTS_ON_DISK:
         if f"{section}.{key}" in unset:
@@ -89,13 +99,16 @@ def describe_sources(settings: Settings) -> str:
     )
 
 
-def missing(settings: Settings, has_kept: Callable[[Path], bool]) -> tuple[Fault, ...]:
+def missing(
+    settings: Settings, has_kept: Callable[[Path], bool], *, forwards: bool = True
+) -> tuple[Fault, ...]:
     """All that a server needs and that is not there.
 
     has_kept: whether good editions of a folder's orders are kept, which stand in for it.
+    forwards: whether it asks upstreams, as all but the block page alone do.
     """
     found: list[tuple[tuple[str | int, ...], str]] = []
-    if not settings.upstream.servers:
+    if forwards and not settings.upstream.servers:
         told = "no servers to forward to; for example: servers = ['9.9.9.9']"
         found.append((("upstream", "servers"), told))
     geoip = settings.geoip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from geodns.metrics.health import Health, Phase
 from geodns.model.endpoint import join_endpoint, parse_endpoint
+from geodns.serve.page import BlockPage
 from geodns.serve.reload import Reloader
 from geodns.serve.sockets import Listener
 from geodns.serve.status import describe, health
@@ -23,17 +24,22 @@ class Observed:
     """The parts of a server as they are seen from outside. phase is set by who runs it."""
 
     def __init__(
-        self, reloader: Reloader, supervisor: Supervisor, listeners: Sequence[Listener]
+        self,
+        reloader: Reloader,
+        supervisor: Supervisor,
+        listeners: Sequence[Listener],
+        page: BlockPage | None = None,
     ) -> None:
         self.phase: Phase = "starting"
         self._reloader = reloader
         self._supervisor = supervisor
         self._listeners = listeners
+        self._page = page
         self._pages: Pages | None = None
 
     def status(self) -> dict[str, Any]:
         """The document of ``geodns status``. The first load must be in force."""
-        found = describe(self._reloader, self._supervisor, self._listeners)
+        found = describe(self._reloader, self._supervisor, self._listeners, self._page)
         found["metrics"] = None if self._pages is None else list(self._pages.address)
         return found
 

@@ -58,8 +58,10 @@ class Reloader:
         *,
         skip_bad_orders: bool = False,
         clock: Callable[[], float] = time.time,
+        state: Path | None = None,
     ) -> None:
-        """clock: the wall clock, in epoch seconds."""
+        """clock: the wall clock, in epoch seconds. state: where to keep what is made, if not
+        in the state folder of the settings."""
         self.settings = settings
         self._settings_json = settings.model_dump(mode="json")
         self.snapshot: Snapshot
@@ -74,7 +76,7 @@ class Reloader:
         self.warnings: tuple[str, ...] = ()
         self._in_force: dict[str, Edition] = {}
         self._clock = clock
-        self._state = settings.server.state
+        self._state = state or settings.server.state
         self._loader = self._make_loader(settings)
         self._wake = asyncio.Event()
         self._compiler = Compiler(self._state / "snapshots", self._wake.set)
@@ -374,7 +376,7 @@ class Reloader:
         self._settings_seen = seen
         try:
             new = await asyncio.to_thread(load_settings, self.settings.path)
-            if not new.upstream.servers:
+            if self.settings.upstream.servers and not new.upstream.servers:
                 told = "no servers any more; geodns needs one to forward to"
                 raise InputFaults([Fault(told, str(new.path), None, "upstream.servers")])
         except InputFaults as error:

@@ -17,15 +17,17 @@ from pathlib import Path
 import uvloop
 
 from geodns.errors import GeodnsError, ServerError, SettingsError
+from geodns.model.endpoint import join_endpoint
 from geodns.orders.keep import LastGood
 from geodns.serve.adopt import describe_sources, missing
 from geodns.serve.children import worker_command
 from geodns.serve.control import Control, lock_state
 from geodns.serve.observed import Observed
+from geodns.serve.page import BlockPage, page_command
 from geodns.serve.reload import Reloader
 from geodns.serve.secrets import keep_rolling, roll_secrets
-from geodns.serve.sockets import Listener, open_listeners
-from geodns.serve.supervisor import Supervisor
+from geodns.serve.sockets import Listener, open_listeners, open_streams
+from geodns.serve.supervisor import Load, Supervisor
 from geodns.serve.tables import Bar, no_bar
 from geodns.settings import Settings
 
@@ -63,9 +65,10 @@ async def run(
         listeners = open_listeners(settings.server.listen, workers)
         for listener in listeners:
             stack.callback(listener.close)
+        page = _open_page(stack, settings)
         reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
         supervisor = Supervisor(listeners, workers, worker_command(settings.log.format))
-        observed = Observed(reloader, supervisor, listeners)
+        observed = Observed(reloader, supervisor, listeners, page)
         stack.push_async_callback(observed.close)
         await observed.open()
         starting = asyncio.create_task(_start(reloader, supervisor, bar or no_bar))
@@ -73,9 +76,19 @@ async def run(
             return
         control = Control(settings.server.state, {"status": observed.status})
         stack.push_async_callback(supervisor.drain)
+        if page is not None:
+            stack.push_async_callback(page.drain)
+            page.load(reloader.load)
+
+        async def distribute(load: Load) -> bool:
+            everywhere = await supervisor.distribute(load)
+            if page is not None:
+                page.load(load)
+            return everywhere
+
         await control.open()
         stack.push_async_callback(control.close)
-        updating = asyncio.create_task(reloader.run(supervisor.distribute, supervisor.roll))
+        updating = asyncio.create_task(reloader.run(distribute, supervisor.roll))
         stack.push_async_callback(_cancel, updating)
         rolling = asyncio.create_task(keep_rolling(settings.server.state))
         stack.push_async_callback(_cancel, rolling)
@@ -91,6 +104,17 @@ async def run(
         observed.phase = "draining"
         log.info("draining")
         _notify_systemd("STOPPING=1")
+
+
+def _open_page(stack: AsyncExitStack, settings: Settings) -> BlockPage | None:
+    """The block page on its sockets, where it is wanted; not started yet."""
+    if not settings.blockpage.listen:
+        return None
+    sockets = open_streams(settings.blockpage.listen)
+    for sock in sockets:
+        stack.callback(sock.close)
+        log.info("block page: http://%s", join_endpoint(*sock.getsockname()[:2]))
+    return BlockPage(sockets, page_command(settings.log.format))
 
 
 def _check(settings: Settings, skip_bad_orders: bool) -> None:

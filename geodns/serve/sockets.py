@@ -102,6 +102,20 @@ def open_listeners(listen: Sequence[str], workers: int) -> tuple[Listener, ...]:
     return tuple(opened)
 
 
+def open_streams(listen: Sequence[str]) -> tuple[socket.socket, ...]:
+    """Open one TCP socket for each address, shared with nobody.
+
+    Raises ServerError naming the address and the reason, with nothing left open.
+    """
+    with contextlib.ExitStack() as stack:
+        opened = tuple(
+            stack.enter_context(_bound(parse_listen(text), socket.SOCK_STREAM, share=False))
+            for text in listen
+        )
+        stack.pop_all()
+    return opened
+
+
 def _probe(address: ListenAddress, probes: contextlib.ExitStack) -> ListenAddress:
     for attempt in range(_ATTEMPTS):
         with contextlib.ExitStack() as mine:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geodns.metrics.health import Health, Phase, Worker
+from geodns.serve.page import BlockPage
 from geodns.serve.record import Record
 from geodns.serve.reload import WARN_DAYS, Reloader
 from geodns.serve.sockets import Listener
@@ -22,7 +23,10 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def describe(
-    reloader: Reloader, supervisor: Supervisor, listeners: Sequence[Listener]
+    reloader: Reloader,
+    supervisor: Supervisor,
+    listeners: Sequence[Listener],
+    page: BlockPage | None = None,
 ) -> dict[str, Any]:
     """The document of ``geodns status --json``: times are ISO 8601 in UTC."""
     now = time.time()
@@ -89,7 +93,8 @@ def describe(
             default=None,
         ),
         "upstreams": supervisor.upstreams.summed(each.upstreams for each in supervisor.slots),
-        "counters": supervisor.totals(),
+        "blockpage": None if page is None else page.describe(),
+        "counters": {**supervisor.totals(), **({} if page is None else page.counters())},
         "gauges": sorted(GAUGES),
     }
 

@@ -122,7 +122,7 @@ class Worker:
             else:
                 in_force = await asyncio.to_thread(app.load_in_force, *wanted)
             settings = load["settings"]
-            await asyncio.to_thread(logs.change, **_log_of(settings), worker=True)
+            await asyncio.to_thread(logs.change, **_log_of(settings), process="worker")
             if self._pipeline is None:
                 self._pipeline = app.make_pipeline(settings)
             else:
@@ -265,7 +265,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    logs.start(chosen.log, "info", worker=True)
+    logs.start(chosen.log, "info", process="worker")
     _raise_file_limit()
     control = socket.socket(fileno=chosen.control)
     control.setblocking(False)

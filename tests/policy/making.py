@@ -44,8 +44,11 @@ def order(
     kind: str = "court",
     title: str = "An order",
     reference: str | None = None,
+    disclosure: dict[str, Any] | None = None,
+    **more: Any,
 ) -> LoadedOrder:
-    """An order in force in Italy unless told otherwise. places=None: global."""
+    """An order in force in Italy unless told otherwise. places=None: global. disclosure:
+    keys beside its text; more: keys of the file's top level."""
     response: dict[str, Any] = {"action": action, "ttl": ttl, "addresses": list(addresses)}
     authority: dict[str, Any] = {"name": "Tribunale", "kind": kind}
     if reference is not None:
@@ -70,7 +73,8 @@ def order(
             "networks": list(networks),
         },
         "response": response,
-        "disclosure": {"text": text} if text else {},
+        "disclosure": {**({"text": text} if text else {}), **(disclosure or {})},
+        **more,
     }
     return LoadedOrder(
         order=Order.model_validate(raw),

@@ -1,0 +1,1 @@
+"""The block page: why a sinkholed name does not open, told over plain HTTP."""
