@@ -139,7 +139,7 @@ class MockUpstream:
         known = any(held == name or held.endswith("." + name) for held in self._records)
         if not known:
             reply.header.rcode = 3
-        zone = name.rpartition(".")[2]
+        zone = name.rpartition(".")[2] or "root"
         soa = f"{zone}. {NEGATIVE_TTL} IN SOA ns.{zone}. admin.{zone}. 1 2 3 4 {NEGATIVE_TTL}"
         reply.add_auth(*RR.fromZone(soa))
 
