@@ -44,11 +44,18 @@ def version(name: str, *arguments: str) -> str:
 
 @contextmanager
 def process(
-    command: Sequence[str], folder: Path, port: int, *, quiet: bool = False
+    command: Sequence[str],
+    folder: Path,
+    port: int,
+    *,
+    quiet: bool = False,
+    host: str = "127.0.0.1",
+    stream: bool = False,
 ) -> Iterator[int]:
     """Run a server until it answers on UDP at ``port``, and end it afterwards; gives the port.
 
     quiet: it does not answer a query of its own accord; it is only waited for a moment.
+    stream: it listens on TCP alone.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = program(command[0])
@@ -59,7 +66,7 @@ def process(
         )
     try:
         end = time.monotonic() + _PATIENCE
-        while not _answers(port):
+        while not (_accepts(host, port) if stream else _answers(port, host)):
             said = (folder / "log").read_text(errors="replace")[-2000:]
             assert running.poll() is None, f"{command[0]} ended: {said}"
             assert time.monotonic() < end, f"{command[0]} does not answer: {said}"
@@ -77,10 +84,19 @@ def process(
             running.wait()
 
 
-def _answers(port: int) -> bool:
+def _accepts(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), 1).close()
+    except OSError:
+        time.sleep(0.05)
+        return False
+    return True
+
+
+def _answers(port: int, host: str = "127.0.0.1") -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(0.2)
-        sock.connect(("127.0.0.1", port))
+        sock.connect((host, port))
         try:
             sock.send(_PING)
             return bool(sock.recv(4096))
