@@ -13,7 +13,7 @@ from tests.scenarios import asking
 from tests.scenarios.asking import build, ecs_option, opt, option, wire_name
 from tests.scenarios.world import Loop, World, running
 
-IT, FR, TRUSTED, PROXY = "127.39.0.1", "127.33.0.1", "127.0.0.9", "127.0.0.10"
+IT, FR, TRUSTED = "127.39.0.1", "127.33.0.1", "127.0.0.9"
 GEOFEED = "127.39.0.0/16,IT\n127.33.0.0/16,FR\n"
 ZONE = "fine.example. 300 A 192.0.2.1\nslow.example. 300 A 192.0.2.2\n"
 ORDER = """
@@ -38,7 +38,7 @@ def world(loop: Loop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worl
         geofeed=GEOFEED,
         zone=ZONE,
         manners={"slow.example": {"delay": 0.3}},
-        settings={"trust": {"ecs": [TRUSTED], "proxy": [PROXY]}},
+        settings={"trust": {"ecs": [TRUSTED]}},
     ) as made:
         yield made
 
@@ -292,47 +292,3 @@ def test_malformed_queries_do_not_end_a_connection(world: World) -> None:
         first, second = receive(sock), receive(sock)
     assert rcode(first) == 1
     assert (int.from_bytes(second[:2]), rcode(second)) == (99, 3)
-
-
-@pytest.mark.parametrize(
-    ("datagram", "counter"),
-    [
-        (asking.proxy_header(FR)[:20], "malformed"),
-        (asking.proxy_header(FR)[:12] + b"\x21\x12\0\x0b" + bytes(11), "malformed"),
-        (asking.proxy_header(FR)[:12] + b"\x11\x12\0\x0c" + bytes(12), "malformed"),
-        (asking.proxy_header(FR), None),
-        (asking.proxy_header(FR) + head(0x8180) + QUESTION, None),
-    ],
-)
-def test_a_proxy_whose_datagram_cannot_be_read_gets_no_reply(
-    world: World, datagram: bytes, counter: str | None
-) -> None:
-    before = world.pipeline.counters()
-    assert world.send(datagram, PROXY, patience=SHORT) is None
-    after = world.pipeline.counters()
-    assert after["dropped"] == before.get("dropped", 0) + 1
-    for name in ("missing", "malformed", "unexpected"):
-        told = after.get(f"proxy/{name}", 0) - before.get(f"proxy/{name}", 0)
-        assert told == (name == counter), name
-    assert rcode(world.send(build("fine.example"), PROXY, header=asking.proxy_header(FR))) == 0
-
-
-def test_a_header_from_anybody_else_is_a_malformed_query(world: World) -> None:
-    before = world.pipeline.counters().get("proxy/unexpected", 0)
-    for client in (IT, FR, TRUSTED):
-        reply = world.send(build("fine.example"), client, header=asking.proxy_header(FR))
-        assert rcode(reply) == 4, "its third octet reads as another opcode"
-    assert world.pipeline.counters()["proxy/unexpected"] == before + 3
-
-
-def test_malformed_queries_of_a_proxy_get_plain_dns(world: World) -> None:
-    told = asking.proxy_header(FR)
-    for stream in (False, True):
-        reply = world.send(FORMAT_ERRORS["two OPTs"], PROXY, stream=stream, header=told)
-        assert reply is not None
-        assert (reply[:2], rcode(reply)) == (head()[:2], 1)
-
-
-def test_two_headers_are_one_too_many(world: World) -> None:
-    told = asking.proxy_header(FR)
-    assert rcode(world.send(build("fine.example"), PROXY, header=told + told)) == 4
