@@ -8,11 +8,6 @@ cdef inline uint32_t _mix(uint32_t crc, uint32_t qtype, uint32_t bits) noexcept 
     return (mixed ^ (mixed >> 15)) | 0x80000000u
 
 
-cdef object _zeros(str code, Py_ssize_t count):
-    """An array of zeros in anonymous memory, which costs nothing until it is written to."""
-    return memoryview(mmap.mmap(-1, count * array(code).itemsize)).cast(code)
-
-
 @cython.final
 cdef class KeptAnswers:
     """A table of answers: sets of WAYS slots, the set by the hash of the key.
@@ -46,20 +41,33 @@ cdef class KeptAnswers:
         self.ttls_, self.bits_ = _zeros("B", count), _zeros("B", count)
         self.data_ = _zeros("B", count * KEPT_OCTETS)
 
+    cdef bint fits(self, Py_ssize_t key, Py_ssize_t packet, Py_ssize_t ttls) noexcept:
+        """Whether an answer is small enough (see tables.fits); sizes in octets."""
+        return self.keeps and key >= 6 and key + packet <= KEPT_OCTETS \
+            and packet >= 11 + key and ttls <= KEPT_TTLS
+
     cdef bint put(self, const uint8_t[::1] key, kept) except -1:
-        """Keep an answer under its cache key; whether it fits (see tables.fits)."""
+        """Keep an answer under its cache key; whether it fits."""
         cdef const uint8_t[::1] packet = kept.packet
-        cdef Py_ssize_t size = key.shape[0]
-        cdef Py_ssize_t slot, chosen = -1, count, at
-        cdef uint32_t hashed
-        if not self.keeps or size < 6 or size + packet.shape[0] > KEPT_OCTETS \
-                or packet.shape[0] < 11 + size \
-                or len(kept.ttl_offsets) > KEPT_TTLS:
+        cdef uint16_t[KEPT_TTLS] ttls
+        cdef int count = 0
+        cdef Py_ssize_t at
+        if not self.fits(key.shape[0], packet.shape[0], len(kept.ttl_offsets)):
             return False
         for at in kept.ttl_offsets:
             if not 0 <= at <= packet.shape[0] - 4:
                 return False
-        hashed = self._hash(key)
+            ttls[count] = at
+            count += 1
+        self.store(key, self._hash(key), packet, ttls, count, kept.stored, kept.expires,
+                   kept.authentic | kept.aliases << 1 | kept.addresses << 2)
+        return True
+
+    cdef Py_ssize_t store(self, const uint8_t[::1] key, uint32_t hashed,
+                          const uint8_t[::1] packet, const uint16_t* ttls, int count,
+                          double stored, double expires, uint8_t bits) except -1:
+        """Keep what fits. bits: 1 the upstream set AD, 2 aliases, 4 addresses."""
+        cdef Py_ssize_t size = key.shape[0], slot, chosen = -1, at
         cdef Py_ssize_t first = (hashed & (self.sets - 1)) * WAYS
         for slot in range(first, first + WAYS):
             if self.hashed_[slot] == hashed and self._is_key(slot, key):
@@ -77,17 +85,42 @@ cdef class KeptAnswers:
         _copy(self.data_, base + size, packet, 0, packet.shape[0])
         self.hashed_[chosen] = hashed
         self.generation_[chosen] = self.generation
-        self.stored_[chosen] = kept.stored
-        self.expires_[chosen] = kept.expires
+        self.stored_[chosen] = stored
+        self.expires_[chosen] = expires
         self.key_[chosen] = size
         self.packet_[chosen] = packet.shape[0]
-        count = 0
-        for at in kept.ttl_offsets:
-            self.ttl_[chosen * KEPT_TTLS + count] = at
-            count += 1
+        for at in range(count):
+            self.ttl_[chosen * KEPT_TTLS + at] = ttls[at]
         self.ttls_[chosen] = count
-        self.bits_[chosen] = kept.authentic | kept.aliases << 1 | kept.addresses << 2
+        self.bits_[chosen] = bits
+        return chosen
+
+    cdef bint leave(self, const uint8_t[::1] key, double expires) except -1:
+        """Note that the pipeline has the answer to a key, which is not for this table."""
+        cdef const uint8_t[::1] nothing = b""
+        if not self.keeps or not 6 <= key.shape[0] <= KEPT_OCTETS:
+            return False
+        self.store(key, self._hash(key), nothing, NULL, 0, 0, expires, 0)
         return True
+
+    cdef object recall(self, const uint8_t[::1] key):
+        """What is kept under a key, expired or not, as tables.Kept; None if nothing is."""
+        cdef uint32_t hashed = self._hash(key)
+        cdef Py_ssize_t slot, base, at, first = (hashed & (self.sets - 1)) * WAYS
+        for slot in range(first, first + WAYS):
+            if self.hashed_[slot] == hashed and self._is_key(slot, key):
+                break
+        else:
+            return None
+        if self.packet_[slot] == 0:
+            return None
+        base = slot * KEPT_OCTETS + self.key_[slot]
+        offsets = tuple([self.ttl_[slot * KEPT_TTLS + at] for at in range(self.ttls_[slot])])
+        return tables.Kept(
+            bytes(self.data_[base:base + self.packet_[slot]]), offsets, self.stored_[slot],
+            self.expires_[slot], bool(self.bits_[slot] & 1), bool(self.bits_[slot] & 2),
+            bool(self.bits_[slot] & 4),
+        )
 
     cdef int forget(self) except -1:
         self.expires_[:] = 0
@@ -110,13 +143,13 @@ cdef class KeptAnswers:
             return False
         return memcmp(&self.data_[base], &key[0], size) == 0
 
-    cdef Py_ssize_t find(self, const uint8_t[::1] folded, Py_ssize_t size, uint32_t crc,
-                         uint32_t qtype, uint8_t bits, double now) except -2:
-        """The slot of a question's answer, -1 if there is none that may be given out now.
+    cdef Py_ssize_t find(self, const uint8_t[::1] folded, Py_ssize_t size, uint32_t hashed,
+                         uint32_t qtype, uint8_t bits, double now) except -3:
+        """The slot of a question's answer; -1 if there is none, -2 if only the pipeline has it
+        or may give it out.
 
-        size, crc: of the folded name. bits: DO and CD as cache keys have them.
+        size: of the folded name. hashed: of the key. bits: DO and CD as cache keys have them.
         """
-        cdef uint32_t hashed = _mix(crc, qtype, bits)
         cdef Py_ssize_t first = (hashed & (self.sets - 1)) * WAYS, slot, base
         for slot in range(first, first + WAYS):
             if self.hashed_[slot] == hashed and self.key_[slot] == size + 5:
@@ -131,9 +164,11 @@ cdef class KeptAnswers:
             return -1
         if now >= self.expires_[slot]:
             return -1
+        if self.packet_[slot] == 0:
+            return -2
         if self.generation_[slot] != self.generation:
             if self.bits_[slot] & 2 or (self.bits_[slot] & 4 and self.networks):
-                return -1
+                return -2
         return slot
 
     cdef Py_ssize_t write(self, Py_ssize_t slot, const uint8_t[::1] packet, uint8_t[::1] out,

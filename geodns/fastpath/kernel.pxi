@@ -25,6 +25,30 @@ cdef extern from "sys/socket.h" nogil:
     int AF_INET
     int AF_INET6
 
+cdef extern from "sys/epoll.h" nogil:
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
+    int epoll_wait(int epoll, epoll_event* events, int most, int timeout)
+    int EPOLL_CLOEXEC
+    int EPOLL_CTL_ADD
+    uint32_t EPOLLIN
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t recv(int fd, void* data, size_t size, int flags)
+    ssize_t send(int fd, const void* data, size_t size, int flags)
+    int MSG_NOSIGNAL
+
+cdef extern from "sys/random.h" nogil:
+    ssize_t getrandom(void* data, size_t size, unsigned int flags)
+
+cdef extern from "unistd.h" nogil:
+    int close(int fd)
+
 cdef extern from *:
     """
     #include <stdint.h>

@@ -57,33 +57,22 @@ include "blocks.pxi"
 include "kept.pxi"
 include "guard.pxi"
 include "batch.pxi"
+include "scan.pxi"
+include "lanes.pxi"
+include "misses.pxi"
+include "answer.pxi"
 include "index.pxi"
 
 
-cdef class FastPath:
-    """See pure.FastPath; ``drain`` is this twin's own."""
-
-    cdef object _load
-    cdef bint _ready
-    cdef PeerRanges served, trusted
-    cdef PlaceTables places
-    cdef RunTables runs
-    cdef Rulings rulings
-    cdef BlockReplies blocks
-    cdef KeptAnswers kept
-    cdef Batch batch
-    cdef readonly Guard guard
-    cdef uint64_t[::1] order_counts_, place_counts_, place_blocks_
-    cdef uint64_t queries, blocked, allowed, unlocated, dropped
-    # The queried name in lower case, and the hash of each of its suffixes.
-    cdef uint8_t[::1] folded
-    cdef uint32_t[MAX_LABELS] hashes
+cdef class FastPath(Answering):
+    """See pure.FastPath; ``drain`` and the way of a miss are this twin's own."""
 
     def __init__(self, slots):
         """slots: how many answers are kept at most."""
         self.kept = KeptAnswers(slots)
-        self.batch = Batch()
         self.guard = Guard()
+        self.inbox, self.outbox = Inbox(), Outbox()
+        self.scan = Scan()
         self.folded = bytearray(256)
 
     def serve(self, peers, trusted=None):
@@ -111,9 +100,11 @@ cdef class FastPath:
         self.places = PlaceTables(load.places, self.places, same)
         self.rulings = Rulings(load)
         self.blocks = BlockReplies(load)
+        self.networks = NamedNetworks(load.named_networks)
         self.order_counts_ = array("Q", bytes(8 * len(load.orders)))
         self.place_counts_ = array("Q", bytes(8 * len(load.places.unknown)))
         self.place_blocks_ = array("Q", bytes(8 * len(load.places.unknown)))
+        self.missed_ = 0
         self.kept.generation += 1
         self.kept.networks = load.networks
         self._load = load
@@ -130,6 +121,14 @@ cdef class FastPath:
     def keep(self, bytes key, kept):
         """Keep an answer under its cache key (name, type, class, DO and CD); whether it fits."""
         return self.kept.put(key, kept)
+
+    def leave(self, bytes key, double expires):
+        """Hand a question up until then (monotonic seconds): the pipeline has its answer."""
+        self.kept.leave(key, expires)
+
+    def recall(self, bytes key):
+        """What is kept under a cache key, expired or not; None if nothing is."""
+        return self.kept.recall(key)
 
     def forget(self):
         """Drop all kept answers."""
@@ -158,13 +157,17 @@ cdef class FastPath:
         """How many answers are kept, expired ones included."""
         return self.kept.used
 
+    def missed(self):
+        """How many of the queries answered here had to wait for an upstream, since the last load."""
+        return self.missed_ if self._ready else 0
+
     def answer(self, bytes packet, bytes peer, double now):
         """Answer one UDP packet: the reply, empty for none at all, or None to hand it up."""
         cdef uint64_t upper = 0, lower = 0
         cdef Py_ssize_t made
         cdef int family = _unpacked(peer, &upper, &lower)
-        self.batch.sent = 0
-        cdef uint8_t[::1] out = self.batch.room()
+        cdef uint8_t[::1] out = self.outbox.room()
+        self.message = NULL
         try:
             made = self._answer(packet, out, family, upper, lower, now)
         except Exception:
@@ -184,169 +187,193 @@ cdef class FastPath:
         cdef uint64_t upper = 0, lower = 0
         cdef Py_ssize_t made
         left = []
-        count = self.batch.receive(fd, ancillary)
+        count = self.inbox.receive(fd, ancillary)
         if count <= 0:
             return left, False, []
+        self.fd = fd
         for at in range(count):
             # ``upper`` and ``lower`` are the socket's peer. What names another client in front of
             # the message (a PROXY header) is to be taken off here.
-            family = self.batch.sender(at, ancillary, &upper, &lower)
+            family = self.inbox.sender(at, ancillary, &upper, &lower)
             if family == 0:
                 self.dropped += 1
                 continue
+            self.message = &self.inbox.received[at].msg_hdr
             try:
-                made = self._answer(self.batch.packet(at), self.batch.room(), family, upper,
+                made = self._answer(self.inbox.packet(at), self.outbox.room(), family, upper,
                                     lower, now)
             except Exception:
                 made = UP
             if made > 0:
-                self.batch.reply(at, made)
+                self._reply(made, self.message)
             elif made == UP:
-                left.append(self.batch.parcel(at))
-        return left, count == BATCH, self.batch.send(fd)
+                left.append(self.inbox.parcel(at))
+        self.message = NULL
+        return left, count == BATCH, self.outbox.send(fd)
 
-    cdef Py_ssize_t _answer(self, const uint8_t[::1] packet, uint8_t[::1] out, int family,
-                            uint64_t upper, uint64_t lower, double now) except -2:
-        """Length of the reply written to ``out``, DROP or UP. The steps are those of pure.py."""
-        cdef Asked asked
-        cdef Py_ssize_t made, target = 0
-        cdef int32_t order
-        if not self._ready or self.served is None:
-            return UP
-        # Read
-        made = _read(packet, &asked)
-        if made == DROP:
-            self.dropped += 1
-        if made <= 0:
-            return made
-        # Admit
-        if not self.served.hold(family, upper, lower):
-            return UP
-        # Identify. Options that change what the reply owes are known from here on.
-        asked.family, asked.upper, asked.lower = family, upper, lower
-        asked.peer_family, asked.peer_upper, asked.peer_lower = family, upper, lower
-        if asked.cookie:
-            if self.guard.secrets and not _owe_cookie(packet, &asked):
-                return UP
-        if asked.ecs:
-            family = _ecs_width(packet, asked.ecs)
-            if family == 0:
-                return UP
-            if self.trusted is not None and self.trusted.hold(asked.family, upper, lower):
-                _believe_ecs(packet, &asked, family)
-        # Locate
-        if not self._locate(&asked):
-            return UP
-        # Rule on the question
-        self._fold(packet, &asked)
-        order = self._rule(&asked, &target)
-        if order == HAND_UP:
-            return UP
-        # Block, or pass
-        if order >= 0:
-            made = self.blocks.write(packet, out, &asked, target, order)
-            if made > 0:
-                self.blocked += 1
-                self.order_counts_[order] += 1
-                self.place_blocks_[asked.location] += 1
-        else:
-            made = self._pass(packet, out, &asked, now)
-            if made > 0:
-                self.allowed += 1
-        if made > 0:
-            self.queries += 1
-            self.unlocated += self.places.unknown[asked.location]
-            self.place_counts_[asked.location] += 1
-            # Hold back. Last, since what is charged is the reply.
-            if asked.baked or self.guard.accounts is not None:
-                return self._hold_back(packet, out, &asked, made, now)
-        return made
+    def engage(self, open, wake, apart, misses, min_ttl, max_ttl):
+        """Ask an upstream for what is not kept, from the first ``aim`` on.
 
-    cdef Py_ssize_t _hold_back(self, const uint8_t[::1] packet, uint8_t[::1] out,
-                               const Asked* asked, Py_ssize_t made, double now) except -2:
-        """Write the cookie that ends a reply and charge for it: its size, a slip's, or DROP."""
-        cdef int judged = ABSENT, verdict
-        cdef uint32_t stamp
-        if asked.baked:
-            stamp = self.guard.stamp(now)
-            judged = self.guard.worth(packet, asked.cookie + 4, asked.cookie_size,
-                                      asked.peer_family, asked.peer_upper, asked.peer_lower, stamp)
-            self.guard.write(out, made - BAKED, packet, asked.cookie + 4, judged,
-                             asked.peer_family, asked.peer_upper, asked.peer_lower, stamp)
-        if judged == VALID:
-            return made
-        verdict = self.guard.weigh(asked.peer_family, asked.peer_upper, asked.peer_lower,
-                                   out[3] & 0xF, now)
-        if verdict == SLIP:
-            return _slip(packet, out, asked, made)
-        return made if verdict == CHARGED else DROP
+        open: makes a UDP socket connected to the server, and gives its descriptor, which is
+        closed here; -1 if it cannot. wake: called before the first question, and the first
+        after ``rest``, and when the network refused a datagram. apart:
+        tables.Names of what is not asked here. misses: questions under way at most. min_ttl,
+        max_ttl: seconds, as of the cache. Returns a descriptor that is readable when there is
+        something to ``collect``. Raises OSError.
+        """
+        self.misses = Misses(open, wake, apart, misses, min_ttl, max_ttl)
+        return self.misses.lanes.epoll
 
-    cdef bint _locate(self, Asked* asked) except -1:
-        """Find the client's location; False where only the pipeline can."""
-        asked.location = self.places.locate(asked.family, asked.upper, asked.lower)
-        if asked.location < 0 or asked.location >= self.places.unknown.shape[0]:
+    def aim(self, bint on, bint fresh, double wait, int most):
+        """Say how questions are to be asked from now on.
+
+        on: whether any are to be asked here. fresh: through new sockets, to another server. wait:
+        seconds until they are overdue. most: that may be under way.
+        """
+        cdef Misses misses = self.misses
+        misses.on, misses.wait, misses.watched = on, wait, True
+        misses.most = min(most, misses.flight_room)
+        if fresh:
+            misses.lanes.retire_all()
+
+    def rest(self):
+        """Learn that nobody looks at what is overdue until ``wake`` is called."""
+        self.misses.watched = False
+
+    def collect(self, double now):
+        """Read a batch of upstream replies and answer those who wait for them.
+
+        Returns (left, heard, unsent, more): packets for the pipeline and replies that the kernel
+        did not take, each as in ``drain`` but with the descriptor of its socket in front;
+        responses to put in the cache before that, as (cache key, message); whether there may be
+        more to read.
+        """
+        cdef Misses misses = self.misses
+        cdef epoll_event[BATCH] events
+        cdef int count, at, lane
+        cdef ssize_t size
+        cdef int32_t flight
+        left, heard, unsent = misses.fallen, [], []
+        misses.fallen = []
+        self.message = NULL
+        count = epoll_wait(misses.lanes.epoll, events, BATCH, 0)
+        for at in range(count):
+            lane = <int>events[at].data.u64
+            if misses.lanes.fds[lane] < 0:
+                continue
+            size = recv(misses.lanes.fds[lane], &misses.response[0], LARGEST, MSG_DONTWAIT)
+            if size < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    misses.fail(lane, left)
+                continue
+            flight = misses.match(lane, misses.response[:size])
+            if flight == NOBODY:
+                misses.mismatched += 1
+                continue
+            misses.answers += 1
+            misses.seconds += now - misses.sent_at[flight]
+            if self._take(flight, size, now, heard):
+                self._answer_all(misses.land(flight), now, left, unsent)
+            else:
+                misses.give_up(flight, left)
+        self._send_all(unsent)
+        return left, heard, unsent, count == BATCH
+
+    def overdue(self, double now):
+        """Packets whose question has been under way for too long, as ``collect`` gives them."""
+        left, self.misses.fallen = self.misses.fallen, []
+        self.misses.overdue(now - self.misses.wait, left)
+        return left
+
+    def miss_counts(self):
+        """What has happened since this was last asked, and how much is under way."""
+        cdef Misses misses = self.misses
+        told = {
+            "sent": misses.sent, "shared": misses.shared, "mismatched": misses.mismatched,
+            "timeouts": misses.timeouts, "errors": misses.errors,
+        }
+        found = told, misses.answers, misses.seconds, misses.refused
+        misses.sent = misses.shared = misses.mismatched = misses.timeouts = misses.errors = 0
+        misses.answers = 0
+        misses.seconds = 0
+        misses.refused = False
+        return found
+
+    def under_way(self):
+        """How many questions are under way, and how many packets wait for them."""
+        if self.misses is None:
+            return 0, 0
+        return self.misses.flights, self.misses.waiting
+
+    cdef bint _take(self, int32_t flight, Py_ssize_t size, double now, list heard) except -1:
+        """Keep the response to a flight, if it is an ordinary one that is for everybody alike.
+
+        Else it is ``heard`` of for the pipeline, if it is an answer at all.
+        """
+        cdef Misses misses = self.misses
+        cdef uint8_t[::1] packet = misses.response[:size]
+        cdef Py_ssize_t key = flight * KEY_ROOM, at
+        cdef uint32_t ttl, lifetime
+        cdef bint ordinary = False
+        # Truncated, or another rcode: the forwarder asks again, by other means.
+        if packet[2] & 2 or (packet[3] & 0xF != 0 and packet[3] & 0xF != 3):
             return False
-        if asked.known:
-            if self.runs is None or self.places.width > 1:
-                return False
-            self.runs.find(asked.family, asked.upper, asked.lower, asked.run)
-            return not gd_spans(128 if asked.family == 16 else 32, asked.known, asked.upper,
-                                asked.lower, asked.run[2], asked.run[3])
+        cdef Py_ssize_t key_size = misses.key_size[flight]
+        try:
+            ordinary = self._ready and self.scan.read(packet) and self.scan.lifetime > 0 \
+                and self.kept.fits(key_size, self.scan.end, self.scan.ttl_count) \
+                and not self.scan.named(self.rulings, self.networks)
+        except Exception:
+            # A table that lies: the pipeline meets it again and says so.
+            ordinary = False
+        if not ordinary:
+            heard.append((bytes(misses.keys[key:key + key_size]), bytes(packet)))
+            return False
+        lifetime = min(max(self.scan.lifetime, misses.min_ttl), misses.max_ttl)
+        for at in range(self.scan.ttl_count):
+            ttl = _u32(packet, self.scan.ttls[at])
+            if ttl < misses.min_ttl or ttl > misses.max_ttl:
+                _put32(packet, self.scan.ttls[at], min(max(ttl, misses.min_ttl), misses.max_ttl))
+        packet[0] = packet[1] = 0
+        packet[10], packet[11] = self.scan.additional >> 8, self.scan.additional & 0xFF
+        self.kept.store(misses.keys[key:key + key_size], misses.hashed[flight],
+                        packet[:self.scan.end], self.scan.ttls, self.scan.ttl_count, now,
+                        now + lifetime, ((packet[3] >> 5) & 1) | (self.scan.count > 1) << 1
+                        | self.scan.addresses << 2)
         return True
 
-    cdef int _fold(self, const uint8_t[::1] packet, const Asked* asked) except -1:
-        """Fold the queried name. One pass from the right hashes every suffix."""
-        cdef Py_ssize_t size = asked.end - 16, at, label
-        cdef uint32_t crc = CRC[0xFF] ^ 0x00FFFFFFu
-        for at in range(size):
-            self.folded[at] = _lower(packet[12 + at])
-        at = size - 2
-        self.hashes[0] = ~crc
-        for label in range(asked.labels - 1, -1, -1):
-            while at >= asked.starts[label] - 12:
-                crc = CRC[(crc ^ self.folded[at]) & 0xFF] ^ (crc >> 8)
-                at -= 1
-            self.hashes[label] = ~crc
+    cdef int _answer_all(self, int32_t waiter, double now, list left, list unsent) except -1:
+        """Answer those who waited, as if their packets came only now; ``waiter`` counts from 1."""
+        cdef Misses misses = self.misses
+        cdef msghdr message
+        cdef int32_t at
+        cdef Py_ssize_t made, start
+        cdef uint64_t allowed
+        while waiter:
+            at = waiter - 1
+            waiter = misses.next_waiter[at]
+            if self.outbox.count and (misses.fd[at] != self.fd or self.outbox.count == BATCH):
+                self._send_all(unsent)
+            self.fd = misses.fd[at]
+            start = at * WAIT_OCTETS
+            allowed = self.allowed
+            try:
+                made = self._answer(misses.packets[start:start + misses.size[at]],
+                                    self.outbox.room(), misses.family[at], misses.upper[at],
+                                    misses.lower[at], now)
+            except Exception:
+                made = UP
+            self.missed_ += self.allowed - allowed
+            if made > 0:
+                misses.address(at, &message)
+                self._reply(made, &message)
+            elif made == UP:
+                left.append(misses.parcel(at))
+            # Nobody takes its place before the replies are sent.
+            misses.drop_waiter(at)
         return 0
 
-    cdef int32_t _rule(self, Asked* asked, Py_ssize_t* target) except? -9:
-        """The order that blocks the folded name and where its suffix begins, NO_ORDER or HAND_UP."""
-        cdef int32_t won = NO_ORDER, verdict, above
-        cdef Py_ssize_t label, at, rule = -1, other = -1, scope_class = -1, size = asked.end - 16
-        cdef bint local = False
-        for label in range(asked.labels):
-            at = asked.starts[label] - 12
-            if not self.rulings.find(self.hashes[label], self.folded, at, size, &rule, &other):
-                continue
-            if scope_class < 0:
-                scope_class = self.places.scope_class(asked.location, asked.family, asked.upper,
-                                                      asked.lower)
-            verdict = above = NO_ORDER
-            if rule >= 0:
-                verdict = self.rulings.verdict(rule, scope_class, at == 0)
-                local = local or self.rulings.is_local(rule, at == 0)
-            if other >= 0:
-                above = self.rulings.verdict(other, scope_class, at == 0)
-                local = local or self.rulings.is_local(other, at == 0)
-            # Where both layers block the same suffix, it is for the orders' precedence to say.
-            if verdict == HAND_UP or above == HAND_UP or (verdict >= 0 and above >= 0):
-                return HAND_UP
-            verdict = max(verdict, above)
-            if won < 0 and verdict >= 0:
-                won = verdict
-                target[0] = at
-        if asked.known and local:
-            asked.extra_scope = gd_uniform(128 if asked.family == 16 else 32, asked.upper,
-                                           asked.lower, asked.run[0], asked.run[1], asked.run[2],
-                                           asked.run[3])
-        return won
-
-    cdef Py_ssize_t _pass(self, const uint8_t[::1] packet, uint8_t[::1] out, Asked* asked,
-                          double now) except -2:
-        """The kept answer to an allowed name, or UP."""
-        cdef uint8_t bits = asked.dnssec_ok >> 6 | ((packet[3] >> 4) & 1)
-        cdef Py_ssize_t slot = self.kept.find(self.folded, asked.end - 16, self.hashes[0],
-                                              asked.qtype, bits, now)
-        if slot < 0:
-            return UP
-        return self.kept.write(slot, packet, out, asked, now)
+    cdef int _send_all(self, list unsent) except -1:
+        for reply, control, address in self.outbox.send(self.fd):
+            unsent.append((self.fd, reply, control, address))
+        return 0

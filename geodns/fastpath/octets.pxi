@@ -27,6 +27,20 @@ cdef inline int _copy(uint8_t[::1] out, Py_ssize_t at, const uint8_t[::1] source
     return 0
 
 
+cdef inline uint32_t _u16(const uint8_t[::1] packet, Py_ssize_t at) except? 0xFFFFFFFF:
+    return <uint32_t>packet[at] << 8 | packet[at + 1]
+
+
+cdef inline uint32_t _u32(const uint8_t[::1] packet, Py_ssize_t at) except? 0xFFFFFFFF:
+    return _u16(packet, at) << 16 | _u16(packet, at + 2)
+
+
+cdef inline int _put32(uint8_t[::1] out, Py_ssize_t at, uint32_t value) except -1:
+    out[at], out[at + 1] = value >> 24, (value >> 16) & 0xFF
+    out[at + 2], out[at + 3] = (value >> 8) & 0xFF, value & 0xFF
+    return 0
+
+
 cdef inline uint8_t _lower(uint8_t octet) noexcept nogil:
     return octet + 32 if 65 <= octet <= 90 else octet
 
@@ -68,3 +82,12 @@ cdef const uint64_t[::1] _aligned64(const uint64_t[::1] view):
     if view.shape[0] and <size_t>&view[0] % sizeof(uint64_t):
         raise ValueError("a table is not aligned")
     return view
+
+
+cdef object _zeros(str code, Py_ssize_t count):
+    """An array of zeros that costs no memory until it is written to."""
+    room = mmap.mmap(-1, count * array(code).itemsize,
+                     flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # One answer must not cost a page of two megabytes.
+    room.madvise(mmap.MADV_NOHUGEPAGE)
+    return memoryview(room).cast(code)

@@ -26,6 +26,12 @@ cdef class PeerRanges:
         return upper < self.last6u[at] or (upper == self.last6u[at] and lower <= self.last6l[at])
 
 
+cdef inline bint _embeds(uint64_t upper, uint64_t lower) noexcept nogil:
+    """Whether an IPv6 address carries an IPv4 address (mapped, 6to4, Teredo, NAT64)."""
+    return (upper == 0 and lower >> 32 == 0xFFFF) or upper >> 48 == 0x2002 \
+        or upper >> 32 == 0x20010000u or (upper == 0x0064FF9B00000000ull and lower >> 32 == 0)
+
+
 @cython.final
 cdef class PlaceTables:
     """The buffers of tables.Places, typed, and where the segments of leading bits begin."""
@@ -79,9 +85,7 @@ cdef class PlaceTables:
             at = _last_at_most32(self.start4, <uint32_t>lower, self.index4[head],
                                  self.index4[head + 1])
             return self.place4[at] if at >= 0 else 0
-        if (upper == 0 and lower >> 32 == 0xFFFF) or upper >> 48 == 0x2002 \
-                or upper >> 32 == 0x20010000u \
-                or (upper == 0x0064FF9B00000000ull and lower >> 32 == 0):
+        if _embeds(upper, lower):
             return -1
         head = <uint32_t>(upper >> 48)
         at = _last_at_most128(self.upper6, self.lower6, upper, lower, self.index6[head],

@@ -112,6 +112,25 @@ class FastPath:
         self._kept[key] = kept, self._generation
         return True
 
+    def leave(self, key: bytes, expires: float) -> None:
+        """Hand a question up until then (monotonic seconds): the pipeline has its answer.
+
+        Here every question that is not kept is handed up.
+        """
+        self._kept.pop(key, None)
+
+    def recall(self, key: bytes) -> Kept | None:
+        """What is kept under a cache key, expired or not; None if nothing is."""
+        found = self._kept.get(key)
+        return found[0] if found is not None else None
+
+    def missed(self) -> int:
+        """How many of the queries answered here had to wait for an upstream, since the last load.
+
+        Here none of them has.
+        """
+        return 0
+
     def forget(self) -> None:
         """Drop all kept answers."""
         self._kept.clear()

@@ -92,3 +92,63 @@ cdef class Rulings:
             known = 2 if self._local(rule, full) else 1
             self.locals[2 * rule + full] = known
         return known == 2
+
+    cdef bint names(self, const uint8_t[::1] name) except -1:
+        """Whether any order names a folded name or one above it."""
+        cdef Py_ssize_t[MAX_LABELS] starts
+        cdef Py_ssize_t size = name.shape[0], at = 0, label, labels = 0, lower, upper
+        cdef uint32_t crc = CRC[0xFF] ^ 0x00FFFFFFu
+        while name[at]:
+            if labels == MAX_LABELS:
+                raise IndexError
+            starts[labels] = at
+            labels += 1
+            at += 1 + name[at]
+        for label in range(labels - 1, -1, -1):
+            while at > starts[label]:
+                at -= 1
+                crc = CRC[(crc ^ name[at]) & 0xFF] ^ (crc >> 8)
+            if self.find(~crc, name, at, size, &lower, &upper):
+                return True
+        return False
+
+
+@cython.final
+cdef class NamedNetworks:
+    """The networks that orders name, of both layers: tables.Networks, typed."""
+
+    cdef list layers
+
+    def __init__(self, layers):
+        self.layers = [NetworkLayer(layer) for layer in layers]
+
+    cdef bint hold(self, int family, uint64_t upper, uint64_t lower) except -1:
+        """Whether an order names an address, or might: one that embeds an IPv4 address."""
+        cdef NetworkLayer layer
+        if not self.layers:
+            return False
+        if family == 16 and _embeds(upper, lower):
+            return True
+        for layer in self.layers:
+            if layer.hold(family, upper, lower):
+                return True
+        return False
+
+
+@cython.final
+cdef class NetworkLayer:
+    cdef const uint32_t[::1] start4, rule4, rule6
+    cdef const uint64_t[::1] upper6, lower6
+
+    def __init__(self, networks):
+        self.start4, self.rule4 = _aligned32(networks.start4), _aligned32(networks.rule4)
+        self.upper6, self.lower6 = _aligned64(networks.upper6), _aligned64(networks.lower6)
+        self.rule6 = _aligned32(networks.rule6)
+
+    cdef bint hold(self, int family, uint64_t upper, uint64_t lower) except -1:
+        cdef Py_ssize_t at
+        if family == 4:
+            at = _last_at_most32(self.start4, <uint32_t>lower, 0, self.start4.shape[0])
+            return at >= 0 and self.rule4[at] != 0
+        at = _last_at_most128(self.upper6, self.lower6, upper, lower, 0, self.upper6.shape[0])
+        return at >= 0 and self.rule6[at] != 0

@@ -94,6 +94,21 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class Networks:
+    """The networks that the orders of one layer name, as disjoint segments.
+
+    start4, rule4: I; upper6, lower6: Q; rule6: I. A segment ends before the next; rule 0 says
+    that no order names it.
+    """
+
+    start4: Buffer
+    rule4: Buffer
+    upper6: Buffer
+    lower6: Buffer
+    rule6: Buffer
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """What a block reply holds behind its question.
 
@@ -126,7 +141,8 @@ class Load:
     decide(rule, scope class, whether the whole name matched) gives a verdict. local(rule,
     whether the whole name matched): whether an order that depends on the place names it.
     ecs_orders: the replies for clients behind a peer whose ECS is believed. networks:
-    whether any order names networks, so that addresses of answers matter.
+    whether any order names networks, so that addresses of answers matter. named_networks:
+    those, by layer; an answer with an address in one is for the pipeline.
     """
 
     places: Places
@@ -138,6 +154,7 @@ class Load:
     orders: tuple[OrderReplies, ...]
     ecs_orders: tuple[OrderReplies, ...]
     networks: bool
+    named_networks: tuple[Networks, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +210,13 @@ def check(load: Load) -> None:
         raise ValueError(f"{places.width} columns for {len(places.asns)} AS numbers")
     if len(places.classes) != places.width * len(places.unknown):
         raise ValueError("the table of scope classes does not fit the locations")
+    for networks in load.named_networks:
+        for columns in (
+            (networks.start4, networks.rule4),
+            (networks.upper6, networks.lower6, networks.rule6),
+        ):
+            if len({len(column) for column in columns}) > 1:
+                raise ValueError("columns of named networks differ in length")
     if len(load.ecs_orders) != len(load.orders):
         raise ValueError("an order has no reply for clients behind ECS peers")
     for order in (*load.orders, *load.ecs_orders):

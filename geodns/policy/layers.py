@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from geodns.errors import SnapshotError
-from geodns.fastpath.tables import Names
+from geodns.fastpath.tables import Names, Networks
 from geodns.policy.snapshot import NO_ORDER, OrderRecord, Snapshot, map_snapshot
 
 
@@ -88,6 +88,11 @@ class LayeredSnapshot(Snapshot):
     def layers(self) -> tuple[Names, ...]:
         """The name indexes as the fast path takes them: the base's, then the amendment's."""
         return (*self.bottom.layers, *super().layers)
+
+    @property
+    def network_layers(self) -> tuple[Networks, ...]:
+        """The segments of order networks, of the base and of the amendment."""
+        return (*self.bottom.network_layers, *super().network_layers)
 
     @property
     def rule_counts(self) -> tuple[int, ...]:

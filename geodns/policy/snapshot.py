@@ -34,7 +34,7 @@ from typing import Any
 
 from geodns.errors import SnapshotError
 from geodns.fastpath.lookup import find_names, find_network4, find_network6
-from geodns.fastpath.tables import Names, check_names
+from geodns.fastpath.tables import Names, Networks, check_names
 from geodns.model.ruling import Action
 
 MAGIC = b"geodnsS1"
@@ -225,6 +225,11 @@ class Snapshot:
     def layers(self) -> tuple[Names, ...]:
         """The name indexes as the fast path takes them."""
         return (self._index(),)
+
+    @property
+    def network_layers(self) -> tuple[Networks, ...]:
+        """The segments of order networks as the fast path takes them."""
+        return (Networks(*self._net4, *self._net6),)
 
     def _index(self) -> Names:
         return Names(self._filter, self._buckets, self._name_at, self._rule, self._names)

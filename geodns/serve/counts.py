@@ -50,5 +50,7 @@ def of_fast_path(fast: FastPath, in_force: InForce) -> Counter[str]:
         counts[f"place/{country}"] += queries
         if country is None:
             counts["unlocated"] += queries
-    counts["allowed"] = counts["cache/hits"] = counts["queries/udp"] - counts["blocked"]
+    counts["allowed"] = counts["queries/udp"] - counts["blocked"]
+    counts["cache/misses"] = fast.missed()
+    counts["cache/hits"] = counts["allowed"] - counts["cache/misses"]
     return +counts

@@ -113,6 +113,7 @@ def load_of(in_force: InForce, *, blocks: bool = True) -> Load | None:
         tuple(_replies(order, order.ttl) for order in snapshot.orders),
         tuple(_replies(order, min(order.ttl, ECS_BLOCK_TTL)) for order in snapshot.orders),
         snapshot.networks > 0,
+        snapshot.network_layers if snapshot.networks else (),
     )
 
 

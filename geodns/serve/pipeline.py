@@ -39,7 +39,9 @@ from geodns.model.message import (
     HEADER,
     IN,
     IXFR,
+    NOERROR,
     NOTIMP,
+    NXDOMAIN,
     OPTION_ECS,
     REFUSED,
     SERVFAIL,
@@ -50,6 +52,7 @@ from geodns.model.message import (
 )
 from geodns.model.name import from_labels
 from geodns.model.proxy import SIGNATURE, BadHeader, NoHeader, read_header
+from geodns.model.response import read_response
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import counts, reply
@@ -108,6 +111,7 @@ class Pipeline:
         self._cache = cache
         self._counts: Counter[str] = Counter()
         self.rulings = RulingLog()
+        self._learnt: dict[bytes, Entry] = {}
         self._serving = False
         self._shares = Shares(settings["limits"])
         self._rates: RateLimits | None = None
@@ -145,6 +149,11 @@ class Pipeline:
         """Give the fast path where scope classes begin, which in_force.warm has made."""
         if in_force is self._in_force and (runs := in_force.flat_runs()) is not None:
             self.fast.take_runs(runs)
+
+    @property
+    def forwarder(self) -> Forwarder:
+        """Who asks upstreams."""
+        return self._forwarder
 
     def serves(self, peer: bytes) -> bool:
         """Whether a peer (packed address) is admitted."""
@@ -268,7 +277,10 @@ class Pipeline:
             query.folded, query.qtype, query.qclass, query.dnssec_ok, bool(query.flags & CD)
         )
         now = monotonic()
-        entry = self._cache.get(key, now)
+        if self._learnt and (entry := self._learnt.get(key)) is not None:
+            count["cache/misses"] += 1
+            return self._settle(asked, key, entry, now)
+        entry = self._cache.get(key, now) or self._recall(key, now)
         if entry is not None:
             count["cache/hits"] += 1
             return self._settle(asked, key, entry, now)
@@ -334,15 +346,18 @@ class Pipeline:
             return reply.status(asked.query, SERVFAIL, asked.limit, told)
         named = self._named_in(asked.in_force, entry)
         if named is not None:
+            self.fast.leave(key, entry.expires)
             ruling = self._rule_answer(asked, named)
             if ruling.block:
                 return self._block(asked, ruling, entry)
 
         # 10. Reply. Last, since only now is it known whether the answer may differ by place.
         packet = entry.aged(now)
-        if named is None and asked.ecs is None and (kept := kept_of(entry)) is not None:
+        if named is None and asked.ecs is None:
             # For everybody alike until orders change: from now on the fast path has it.
-            self.fast.keep(key, kept)
+            kept = kept_of(entry)
+            if kept is None or not self.fast.keep(key, kept):
+                self.fast.leave(key, entry.expires)
         cut = asked.query.qtype == ANY and response.rcode == 0
         if cut:
             packet = reply.minimal_any(response, packet)
@@ -352,6 +367,32 @@ class Pipeline:
         )
         self._counts["allowed"] += 1
         return reply.passed(asked.query, response, packet, options, asked.limit, whole=not cut)
+
+    def _recall(self, key: bytes, now: float) -> Entry | None:
+        """The answer that only the fast path has kept, put in the cache."""
+        kept = self.fast.recall(key)
+        if kept is None:
+            return None
+        self._cache.put(key, read_response(kept.packet), kept.stored)
+        return self._cache.get(key, now)
+
+    def learn(self, key: bytes, message: bytes) -> None:
+        """Take a response that the fast path asked for, and that is not for it to give out.
+
+        It answers the packets that are handed up until ``forget_learnt``, even if it must not be
+        cached. What is no answer is left to the forwarder, who then asks again.
+        """
+        try:
+            response = read_response(message)
+        except ValueError:
+            self._forwarder.counters["malformed"] += 1
+            return
+        if response.rcode in (NOERROR, NXDOMAIN):
+            self._learnt[key] = self._cache.put(key, response, monotonic())
+
+    def forget_learnt(self) -> None:
+        """Learn that those who waited for what was learnt have been answered."""
+        self._learnt.clear()
 
     def _identify(
         self, query: Query, peer: bytes, source: bytes | None

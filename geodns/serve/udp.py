@@ -102,6 +102,21 @@ class UdpListener:
         """Queries read whose reply has not been handed to the kernel yet."""
         return len(self._tasks) + len(self._unsent)
 
+    def fileno(self) -> int:
+        """The descriptor of the socket."""
+        return self._sock.fileno()
+
+    def take(self, packet: bytes, peer: bytes, sender: _Ancillary, address: Any) -> None:
+        """Answer a packet that was read from the socket by others.
+
+        peer: packed address. sender: ancillary data for the reply. address: whom to reply to.
+        """
+        self._answer(packet, peer, sender, address)
+
+    def give(self, reply: bytes, sender: _Ancillary, address: Any) -> None:
+        """Send a reply, at once or when the kernel takes it."""
+        self._send((reply, sender, address))
+
     def drain(self) -> bool:
         """Read and answer up to DRAIN queued packets; whether there may be more."""
         if self._fast_drain is not None:

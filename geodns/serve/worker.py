@@ -29,6 +29,7 @@ from geodns.errors import GeodnsError
 from geodns.fastpath.pure import FastPath
 from geodns.serve.admission import StreamLimits
 from geodns.serve.inforce import InForce
+from geodns.serve.misses import Misses, make_misses
 from geodns.serve.pipeline import Pipeline
 from geodns.serve.secrets import Secrets, path_of
 from geodns.serve.stream import StreamListener
@@ -64,6 +65,7 @@ class Worker:
         self._in_force: InForce | None = None
         self._places: str | None = None
         self._udp: list[UdpListener] = []
+        self._misses: Misses | None = None
         self._stream: StreamListener | None = None
         self._counters: dict[str, int] = {}
         self._internal: set[str] = set()
@@ -137,7 +139,7 @@ class Worker:
             return
         limits = _stream_limits(settings)
         if self._stream is None:
-            await self._listen(limits, load["worker"])
+            await self._listen(settings, limits, load["worker"])
         else:
             self._stream.admission.limits = limits
         self._tell(
@@ -152,7 +154,7 @@ class Worker:
             await asyncio.to_thread(in_force.warm)
             self._pipeline.warm(in_force)
 
-    async def _listen(self, limits: StreamLimits, index: int) -> None:
+    async def _listen(self, settings: dict[str, Any], limits: StreamLimits, index: int) -> None:
         assert self._pipeline is not None
         loop = asyncio.get_running_loop()
         self._stream = StreamListener(
@@ -169,6 +171,7 @@ class Worker:
             )
             listener.start()
             self._udp.append(listener)
+        self._misses = make_misses(loop, self._pipeline, self._udp, settings)
         for sock in _take(self._tcp_descriptors, index):
             await self._stream.listen(sock)
 
@@ -191,6 +194,8 @@ class Worker:
 
     def _all_counters(self) -> dict[str, int]:
         counters = dict(self._counters)
+        if self._misses is not None:
+            self._misses.report()
         if self._pipeline is not None:
             for name, count in self._pipeline.counters().items():
                 counters[name] = counters.get(name, 0) + count
@@ -217,6 +222,7 @@ class Worker:
 
     def _outstanding(self) -> int:
         streams = 0 if self._stream is None else self._stream.outstanding
+        streams += 0 if self._misses is None else self._misses.outstanding
         return streams + sum(listener.outstanding for listener in self._udp)
 
     def _internal_error(self, error: BaseException) -> None:

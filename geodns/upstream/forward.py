@@ -7,7 +7,7 @@ usual case on a cold cache, and those would cost more than all the rest of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import inf
 
 from geodns.model.name import ancestors
@@ -51,6 +51,8 @@ class Forwarder:
     shared (callers that found their question under way), probes (questions asked of a server
     to find out how it is).
 
+    elsewhere: how many questions are under way by other means; they count for ``misses``.
+
     To be used within one running event loop. Raises ValueError for a bad server.
     """
 
@@ -67,6 +69,7 @@ class Forwarder:
         self.timeout = timeout
         self.attempts = attempts
         self.misses = misses
+        self.elsewhere: Callable[[], int] = lambda: 0
         self.counters = dict.fromkeys(_COUNTED.split(), 0)
         self._numbers = random_numbers()
         self._trust = Trust(ca)
@@ -169,7 +172,7 @@ class Forwarder:
             self._waiting += 1
             flight.waiters.append(future)
             return await future
-        if len(self._flights) >= self.misses:
+        if len(self._flights) + self.elsewhere() >= self.misses:
             raise TooManyMisses
         row = self.row_of(folded)
         flight = Flight(self, loop, row, key, question, dnssec_ok, checking_disabled)

@@ -136,6 +136,17 @@ class Twins:
     def keep(self, key: bytes, kept: Kept) -> bool:
         return bool(self._agreed(lambda each: each.keep(key, kept)))
 
+    def leave(self, key: bytes, expires: float) -> None:
+        for each in self.both:
+            each.leave(key, expires)
+
+    def recall(self, key: bytes) -> Kept | None:
+        found: Kept | None = self._agreed(lambda each: each.recall(key))
+        return found
+
+    def missed(self) -> int:
+        return int(self._agreed(lambda each: each.missed()))
+
     def forget(self) -> None:
         for each in self.both:
             each.forget()

@@ -21,6 +21,7 @@ from geodns.orders.load import OrderLoader
 from geodns.policy.compile import compile_snapshot
 from geodns.policy.snapshot import write_snapshot
 from geodns.serve.inforce import InForce
+from geodns.serve.misses import Misses, make_misses
 from geodns.serve.pipeline import Pipeline
 from geodns.serve.sockets import open_listeners
 from geodns.serve.stream import StreamLimits, StreamListener
@@ -163,7 +164,7 @@ def running(
     counters: dict[str, int] = {}
     broken: list[BaseException] = []
 
-    async def start() -> tuple[Pipeline, list[UdpListener], StreamListener]:
+    async def start() -> tuple[Pipeline, list[UdpListener], StreamListener, Misses | None]:
         running = asyncio.get_running_loop()
         pipeline = app.make_pipeline(checked)
         pipeline.enforce(in_force)
@@ -175,20 +176,23 @@ def running(
         for datagram, each in zip(datagrams, listeners, strict=True):
             datagram.start()
             await stream.listen(each.tcp[0])
-        return pipeline, datagrams, stream
+        misses = make_misses(running, pipeline, datagrams, checked)
+        return pipeline, datagrams, stream, misses
 
     async def stop() -> None:
         for _ in range(100):
             if not stream.outstanding and not any(each.outstanding for each in datagrams):
                 break
             await asyncio.sleep(0.02)
+        if misses is not None:
+            misses.close()
         for datagram in datagrams:
             datagram.close()
         stream.close()
         await pipeline.close()
         await upstream.stop()
 
-    pipeline, datagrams, stream = loop.run(start())
+    pipeline, datagrams, stream, misses = loop.run(start())
     servers = {
         "6" if ":" in each.address.host else "4": (each.address.host, each.address.port)
         for each in listeners
