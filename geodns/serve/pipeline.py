@@ -342,6 +342,7 @@ class Pipeline:
             # A failure is no answer that could be ruled on; what it carries goes to nobody.
             owed = self._ecs_option(asked, named=ruling.named)
             told = reply.Options(ede_raw=response.ede, ecs=owed)
+            self.fast.leave(key, entry.expires)
             self._counts["allowed"] += 1
             return reply.status(asked.query, SERVFAIL, asked.limit, told)
         named = self._named_in(asked.in_force, entry)
