@@ -547,6 +547,8 @@ class Pipeline:
             "fast/kept": self.fast.kept_answers(),
             **{f"upstream/{name}": value for name, value in self._forwarder.counters.items()},
             "cache/entries": len(self._cache),
+            "cache/octets": self._cache.octets,
+            "cache/evictions": self._cache.evictions,
             "log/rulings": self.rulings.written,
             "log/lost": self.rulings.lost,
             **self.fast.guard.counts(),
