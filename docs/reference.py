@@ -109,6 +109,8 @@ def _type(kind: Any) -> str:
         return " or ".join(_type(one) for one in arguments if one is not NoneType)
     if origin is tuple:
         return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return "tables"
     if origin is not None and hasattr(kind, "__metadata__"):
         return _type(arguments[0])
     if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -125,7 +127,7 @@ def _default(info: FieldInfo) -> str:
     default = info.get_default(call_default_factory=True, validated_data={})
     if default is None:
         return "unset"
-    if isinstance(default, BaseModel):
+    if isinstance(default, BaseModel | dict):
         return "empty"
     if isinstance(default, tuple):
         return "`[" + ", ".join(f'"{value}"' for value in default) + "]`"

@@ -12,6 +12,7 @@ import ssl
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -109,6 +110,15 @@ def _name(text: str) -> str:
     return text
 
 
+def _info_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "https" or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(f"{text!r} is no https: address in ASCII")
+    if len(text) > 200:
+        raise ValueError("is over 200 octets long")
+    return text
+
+
 def _identity(text: str) -> str:
     if len(text.encode()) > 255:
         raise ValueError("is over 255 octets long, which no TXT string holds")
@@ -126,6 +136,7 @@ OneLine = Annotated[StrictStr, AfterValidator(contact.one_line)]
 WebAddress = Annotated[StrictStr, AfterValidator(contact.web_address)]
 ContactAddress = Annotated[StrictStr, AfterValidator(contact.contact_address)]
 PageLanguage = Literal["de", "en", "es", "fr", "it"]
+InfoUrl = Annotated[StrictStr, AfterValidator(_info_url)]
 Seconds = Annotated[StrictFloat, Field(ge=0.01, le=3600)]
 
 
@@ -481,6 +492,30 @@ class BlockPage(Section):
         return self
 
 
+class Errors(Section):
+    """How replies explain themselves to clients that ask for it."""
+
+    structured_option: StrictInt | None = Field(
+        None,
+        ge=20,
+        le=65534,
+        description="Code of the empty EDNS option by which a client asks for structured errors "
+        "(draft-ietf-dnsop-structured-dns-error; not assigned yet). Unset: only the older "
+        "signal counts, an EDE option in the query that says nothing.",
+    )
+    structured_transports: Literal["any", "encrypted"] = Field(
+        "any",
+        description="Where structured errors are sent. Clients must not act on what comes without "
+        "protection; `encrypted` spares the octets: until geodns has encrypted transports "
+        "it means nowhere.",
+    )
+    info_url: InfoUrl | None = Field(
+        None,
+        description="`https:` page about this resolver, told by RESINFO (RFC 9606) of "
+        "`resolver.arpa`. Unset: none is told.",
+    )
+
+
 class Settings(Section):
     """The whole of geodns.toml. Every key has a default; unknown keys are faults."""
 
@@ -494,6 +529,7 @@ class Settings(Section):
     metrics: Metrics = Field(default_factory=Metrics)
     log: Log = Field(default_factory=Log)
     blockpage: BlockPage = Field(default_factory=BlockPage)
+    errors: Errors = Field(default_factory=Errors)
 
     _path: Path | None = PrivateAttr(default=None)
     _filled: frozenset[str] = PrivateAttr(default=frozenset())

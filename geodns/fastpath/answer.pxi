@@ -23,6 +23,7 @@ cdef class Answering:
     cdef int fd
     cdef readonly Guard guard
     cdef uint64_t[::1] order_counts_, place_counts_, place_blocks_
+    cdef uint32_t heeded
     cdef uint64_t queries, blocked, allowed, unlocated, dropped, missed_
     # The queried name in lower case, and the hash of each of its suffixes.
     cdef uint8_t[::1] folded
@@ -42,6 +43,7 @@ cdef class Answering:
         if not self._ready or self.served is None:
             return UP
         # Read
+        asked.heeded = self.heeded
         made = _read(packet, &asked)
         if made == DROP:
             self.dropped += 1

@@ -31,6 +31,7 @@ cdef enum:
     MAX_LABELS = 128
     UP = -1
     DROP = 0
+    OPTION_EDE = 15
     OUR_SIZE = 1232
     KEPT_OCTETS = 768
     KEPT_TTLS = 24
@@ -74,6 +75,7 @@ cdef class FastPath(Answering):
         self.inbox, self.outbox = Inbox(), Outbox()
         self.scan = Scan()
         self.folded = bytearray(256)
+        self.heeded = OPTION_EDE
 
     def serve(self, peers, trusted=None):
         """Serve these peers from now on; all others are handed up.
@@ -82,6 +84,10 @@ cdef class FastPath(Answering):
         """
         self.served = PeerRanges(peers)
         self.trusted = PeerRanges(trusted) if trusted is not None else None
+
+    def heed(self, option):
+        """Hand up queries with this EDNS option, besides those with EDE; 0 for none."""
+        self.heeded = option or OPTION_EDE
 
     def load(self, load):
         """Put a load in force; None hands every packet up.

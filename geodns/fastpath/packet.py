@@ -9,6 +9,7 @@ from geodns.fastpath.tables import Kept, OrderReplies
 
 OUR_SIZE = 1232
 """Our EDNS buffer and the largest UDP reply, octets."""
+OPTION_EDE = 15
 _BADCOOKIE = 23
 _PLAIN_OPT = b"\0\0\x29" + OUR_SIZE.to_bytes(2, "big") + bytes(6)
 
@@ -34,8 +35,11 @@ class Opt:
     cookie: tuple[int, int] | None
 
 
-def read_opt(packet: bytes, at: int) -> Opt | None:
-    """Read an OPT record that ends the packet; None if it wants thought."""
+def read_opt(packet: bytes, at: int, heeded: int = OPTION_EDE) -> Opt | None:
+    """Read an OPT record that ends the packet; None if it wants thought.
+
+    heeded: the code of an option that does, as EDE does in a query.
+    """
     size = len(packet)
     if at + 11 > size or packet[at : at + 3] != b"\0\0\x29" or packet[at + 6]:
         return None
@@ -46,12 +50,14 @@ def read_opt(packet: bytes, at: int) -> Opt | None:
     at += 11
     ecs = cookie = None
     while at + 4 <= size:
-        length = packet[at + 2] << 8 | packet[at + 3]
-        if packet[at] == 0 and packet[at + 1] == 8:
+        code, length = packet[at] << 8 | packet[at + 1], packet[at + 2] << 8 | packet[at + 3]
+        if code in (OPTION_EDE, heeded):
+            return None
+        if code == 8:
             if ecs is not None:
                 return None
             ecs = at + 4, length
-        elif packet[at] == 0 and packet[at + 1] == OPTION_COOKIE and cookie is None:
+        elif code == OPTION_COOKIE and cookie is None:
             cookie = at + 4, length
         at += 4 + length
     return Opt(told, dnssec_ok, ecs, cookie) if at == size else None

@@ -19,6 +19,7 @@ from geodns.fastpath.lookup import (
     within,
 )
 from geodns.fastpath.packet import (
+    OPTION_EDE,
     OUR_SIZE,
     read_ecs,
     read_opt,
@@ -63,6 +64,7 @@ class FastPath:
         self._peers: Peers | None = None
         self._trusted: Peers | None = None
         self._runs: Runs | None = None
+        self._heeded = OPTION_EDE
         self._verdicts: array[int] = array("i")
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._order_counts: array[int] = array("Q")
@@ -75,6 +77,11 @@ class FastPath:
         trusted: whose ECS option names the client; it is read over and ignored from others.
         """
         self._peers, self._trusted = peers, trusted
+
+    def heed(self, option: int) -> None:
+        """Hand up queries with this EDNS option, besides those with EDE: their blocks explain
+        themselves otherwise. option: its code, 0 for none."""
+        self._heeded = option or OPTION_EDE
 
     def load(self, load: Load | None) -> None:
         """Put a load in force; None hands every packet up.
@@ -190,7 +197,7 @@ class FastPath:
             return None
         limit, dnssec_ok, edns, option, baked = 512, 0, packet[11], None, None
         if edns:
-            told = read_opt(packet, end)
+            told = read_opt(packet, end, self._heeded)
             if told is None:
                 return None
             limit = max(512, min(told.size, OUR_SIZE))

@@ -6,6 +6,8 @@ cdef struct Asked:
     Py_ssize_t end, labels
     Py_ssize_t[MAX_LABELS] starts
     uint32_t qtype
+    # The code of an EDNS option that wants thought.
+    uint32_t heeded
     # EDNS: DO is 0x80 or 0; where the ECS option begins, 0 for none; octets the client can take.
     bint edns
     uint8_t dnssec_ok
@@ -68,6 +70,7 @@ cdef Py_ssize_t _read(const uint8_t[::1] packet, Asked* asked) except -2:
 cdef Py_ssize_t _read_opt(const uint8_t[::1] packet, Asked* asked) except -2:
     """Read the OPT record that ends a packet: the packet's size, or UP."""
     cdef Py_ssize_t size = packet.shape[0], end = asked.end, at = end + 11
+    cdef uint32_t code
     if at > size or packet[end] or packet[end + 1] or packet[end + 2] != 0x29 or packet[end + 6]:
         return UP
     asked.limit = packet[end + 3] << 8 | packet[end + 4]
@@ -76,6 +79,9 @@ cdef Py_ssize_t _read_opt(const uint8_t[::1] packet, Asked* asked) except -2:
     if at + (packet[end + 9] << 8 | packet[end + 10]) != size:
         return UP
     while at + 4 <= size:
+        code = packet[at] << 8 | packet[at + 1]
+        if code == OPTION_EDE or code == asked.heeded:
+            return UP
         if packet[at] == 0 and packet[at + 1] == 8:
             if asked.ecs:
                 return UP

@@ -14,7 +14,6 @@ cdef enum:
     TYPE_OPT = 41
     TYPE_SVCB = 64
     TYPE_HTTPS = 65
-    OPTION_EDE = 15
 
 
 cdef Py_ssize_t _skip_name(const uint8_t[::1] packet, Py_ssize_t at) except -2:

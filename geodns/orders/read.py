@@ -125,6 +125,7 @@ class _Reader:
         self._identity()
         self._scope()
         self._response()
+        self._languages()
         instants = self._instants()
         lists = {name: self._names(name) for name in NAME_LISTS}
         networks = self._networks()
@@ -195,6 +196,21 @@ class _Reader:
             self.fault(("response", "addresses"), 'is required with action = "sinkhole"')
         if not sinkhole and addresses:
             self.fault(("response", "addresses"), 'goes only with action = "sinkhole"')
+
+    def _languages(self) -> None:
+        told = self._section("disclosure")
+        translations = told.get("translations")
+        if not isinstance(translations, dict) or not translations:
+            return
+        if "language" not in told:
+            self.fault(("disclosure", "language"), "is required with translations")
+        if "text" not in told:
+            self.fault(("disclosure", "text"), "is required with translations")
+        seen = {str(told.get("language", "")).lower()}
+        for tag in translations:
+            if tag.lower() in seen:
+                self.fault(("disclosure", "translations", tag), f"{tag!r} is given twice")
+            seen.add(tag.lower())
 
     def _instants(self) -> dict[str, datetime]:
         try:

@@ -22,6 +22,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from geodns.model.language import parse_language
 from geodns.model.place import parse_place
 from geodns.model.ruling import Action
 
@@ -105,6 +106,7 @@ Moment = Annotated[
         {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
     ),
 ]
+Language = Annotated[str, AfterValidator(parse_language)]
 OrderId = Annotated[str, Field(pattern=SLUG, max_length=MAX_ID)]
 
 
@@ -201,12 +203,29 @@ class Incident(_Section):
     id: Text = Field(description="The entry's identifier in it.")
 
 
+class Translation(_Section):
+    """What is told in one more language."""
+
+    text: Text = Field(description="The sentence of `disclosure.text` in this language.")
+
+
 class Disclosure(_Section):
     """What the client and the public may be told."""
 
     text: Text | None = Field(
         default=None,
         description="One plain sentence; goes into the reply (Extended DNS Error, RFC 8914).",
+    )
+    language: Language | None = Field(
+        default=None,
+        description="Language of `text`: a tag of BCP 47, such as `de` or `pt-BR`. DNS cannot ask"
+        " for a language, so replies are in this one.",
+    )
+    translations: dict[Language, Translation] = Field(
+        default={},
+        description="By language tag, the same sentence in other languages, each a section of its"
+        " own: `[disclosure.translations.de]` with the key `text`. The block page picks"
+        " the one that the visitor reads.",
     )
     contact: tuple[Annotated[Text, AfterValidator(_contact)], ...] = Field(
         default=(), description="Whom a blocked person can ask: mailto: and tel: URIs."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -67,10 +67,13 @@ def _quote(value: object) -> str:
 
 def _keys(model: type[BaseModel], path: Path) -> list[str]:
     at: Any = model
-    for part in path:
+    parts = iter(path)
+    for part in parts:
         if not isinstance(part, str) or part not in at.model_fields:
             return []
         annotation = at.model_fields[part].annotation
+        if get_origin(annotation) is dict:
+            next(parts, None)  # a key of the operator's own
         at = next(
             (
                 kind

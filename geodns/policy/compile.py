@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from geodns.fastpath.index import Chunk, index_names
+from geodns.model.language import UNDETERMINED
 from geodns.model.name import ancestors
 from geodns.model.namelist import NameList
 from geodns.model.place import expand
@@ -210,6 +211,8 @@ def _disclosed(loaded: LoadedOrder) -> Disclosed:
     incident = told.incident
     return Disclosed(
         text=told.text,
+        language=told.language or UNDETERMINED,
+        translations=tuple((tag, each.text) for tag, each in told.translations.items()),
         places=loaded.jurisdiction,
         except_=loaded.except_,
         contact=told.contact,

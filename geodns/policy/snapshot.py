@@ -35,6 +35,7 @@ from typing import Any
 from geodns.errors import SnapshotError
 from geodns.fastpath.lookup import find_names, find_network4, find_network6
 from geodns.fastpath.tables import Names, Networks, check_names
+from geodns.model.language import UNDETERMINED
 from geodns.model.ruling import Action
 
 MAGIC = b"geodnsS1"
@@ -70,14 +71,17 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Disclosed:
-    """What an order lets the public know beside its record; the block page shows it.
+    """What an order lets the public know beside its record.
 
-    text: the order's own sentence; None where the order discloses nothing. places, except_:
+    text: the order's own sentence; None where the order discloses nothing. language: its BCP 47
+    tag, ``und`` where nobody said. translations: (tag, text) of other languages. places, except_:
     the jurisdiction as written, places None = global. contact: mailto: and tel: URIs. url: a
     page about the order. incident: database and entry. issued, review: epoch seconds.
     """
 
     text: str | None = None
+    language: str = UNDETERMINED
+    translations: tuple[tuple[str, str], ...] = ()
     places: tuple[str, ...] | None = None
     except_: tuple[str, ...] = ()
     contact: tuple[str, ...] = ()
@@ -310,6 +314,7 @@ def _order_record(raw: dict[str, Any]) -> OrderRecord:
 
 def _disclosed(raw: dict[str, Any]) -> Disclosed:
     lists = {key: tuple(value) for key, value in raw.items() if isinstance(value, list)}
+    lists["translations"] = tuple(map(tuple, raw["translations"]))
     return Disclosed(**{**raw, **lists})
 
 

@@ -56,6 +56,7 @@ from geodns.model.response import read_response
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import counts, reply
+from geodns.serve.explained import asks_for_structure, structured_texts, structured_ttl
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
 from geodns.serve.guard import (
     Shares,
@@ -132,6 +133,9 @@ class Pipeline:
             self.fast.guard.take_rates(rates)
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
+        self._explains = settings["errors"]["structured_transports"] == "any"
+        self._structured = settings["errors"]["structured_option"]
+        self.fast.heed(self._structured or 0)
         self.rulings.turn(settings["log"]["rulings"])
 
     def enforce(self, in_force: InForce) -> None:
@@ -481,21 +485,19 @@ class Pipeline:
         self._counts[f"blocked_in/{asked.located.location.country}"] += 1
         if self.rulings.on:
             self.rulings.block(asked, ruling)
-        ttl = order.ttl if asked.ecs is None else min(order.ttl, ECS_BLOCK_TTL)
+        explains = self._explains and asks_for_structure(asked.query.edns, self._structured)
+        ttl = structured_ttl(order.ttl) if explains else order.ttl
+        ttl = ttl if asked.ecs is None else min(ttl, ECS_BLOCK_TTL)
         chain = None
         if through is not None and order.action == "sinkhole":
             chain = reply.chain_to(through.response, ruling.alias, ttl)
-        named = asked.ruling.named or ruling.named
-        return reply.block(
-            asked.query,
-            order.action,
-            ttl,
-            ruling.target,
-            order.addresses,
-            reply.Options(ede=((order.ede, order.text),), ecs=self._ecs_option(asked, named=named)),
-            asked.limit,
-            chain,
+        options = reply.Options(
+            ede=((order.ede, order.text),) if not explains else (),
+            structured=(order.ede, structured_texts(order)) if explains else None,
+            ecs=self._ecs_option(asked, named=asked.ruling.named or ruling.named),
         )
+        query, target, limit = asked.query, ruling.target, asked.limit
+        return reply.block(query, order.action, ttl, target, order.addresses, options, limit, chain)
 
     def _ecs_option(self, asked: Asked, *, named: bool) -> tuple[Ecs, int] | None:
         """The ECS option owed to a trusted peer (RFC 7871 section 7.2.1); None to others."""

@@ -57,25 +57,37 @@ _NOERROR, _NXDOMAIN, _REFUSED = 0, 3, 5
 class Options:
     """EDNS options of a reply; they are sent only if the query carried OPT.
 
-    ede: (code, UTF-8 text) pairs (RFC 8914). ede_raw: EDE options of an upstream, passed on
-    whole. ecs: the client's option and the scope prefix length to return with it.
+    ede: (code, UTF-8 text) pairs (RFC 8914). structured: a code and texts for it, of which the
+    first that fits is sent. ede_raw: EDE options of an upstream, passed on whole. ecs: the
+    client's option and the scope prefix length to return with it.
     """
 
     ede: tuple[tuple[int, str], ...] = ()
+    structured: tuple[int, tuple[str, ...]] | None = None
     ede_raw: tuple[bytes, ...] = ()
     ecs: tuple[Ecs, int] | None = None
 
-    def encode(self, *, texts: bool = True) -> bytes:
-        """The options as they stand in OPT; texts=False leaves every EXTRA-TEXT out."""
+    @property
+    def levels(self) -> range:
+        """The ways in which they can be encoded, the longest first."""
+        return range(1 + (len(self.structured[1]) if self.structured is not None else 1))
+
+    def encode(self, level: int = 0) -> bytes:
+        """The options as they stand in OPT; the last level has no EXTRA-TEXT at all."""
         parts = []
+        bare = level == self.levels[-1]
         if self.ecs is not None:
             ecs, scope = self.ecs
             address = ecs.address[: (ecs.source + 7) // 8]
             parts.append(option(OPTION_ECS, _ECS.pack(ecs.family, ecs.source, scope) + address))
         for code, text in self.ede:
-            extra = text.encode() if texts else b""
+            extra = b"" if bare else text.encode()
             parts.append(option(OPTION_EDE, code.to_bytes(2, "big") + extra))
-        parts.extend(option(OPTION_EDE, raw if texts else raw[:2]) for raw in self.ede_raw)
+        if self.structured is not None:
+            code, texts = self.structured
+            extra = b"" if bare else texts[level].encode()
+            parts.append(option(OPTION_EDE, code.to_bytes(2, "big") + extra))
+        parts.extend(option(OPTION_EDE, raw[:2] if bare else raw) for raw in self.ede_raw)
         return b"".join(parts)
 
 
@@ -187,7 +199,7 @@ def templates(
     return OrderReplies(
         (made[0], made[1], made[2]),
         opt_record(OUR_SIZE, options.encode()),
-        opt_record(OUR_SIZE, options.encode(texts=False)),
+        opt_record(OUR_SIZE, options.encode(options.levels[-1])),
     )
 
 
@@ -275,10 +287,10 @@ def _assemble(
     limit: int,
 ) -> bytes:
     question = query.question
-    for texts in (True, False):
+    for level in options.levels:
         opt = b""
         if query.edns is not None:
-            encoded = options.encode(texts=texts) + query.owed
+            encoded = options.encode(level) + query.owed
             opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=rcode)
         if HEADER.size + len(question) + len(records) + len(opt) <= limit:
             head = HEADER.pack(query.id, _flags(query, rcode), 1, *counts, 1 if opt else 0)
@@ -290,8 +302,8 @@ def _truncated(query: Query, rcode: int, options: Options, limit: int) -> bytes:
     question = query.question
     opt = b""
     if query.edns is not None:
-        for texts in (True, False):
-            encoded = options.encode(texts=texts) + query.owed
+        for level in options.levels:
+            encoded = options.encode(level) + query.owed
             opt = opt_record(OUR_SIZE, encoded, dnssec_ok=query.dnssec_ok, rcode=rcode)
             if HEADER.size + len(question) + len(opt) <= limit:
                 break

@@ -50,6 +50,7 @@ PEERS = [
 SETTINGS = Settings.model_validate(
     {
         "server": {"clients": ["127.0.0.0/8", "5.0.0.0/8", "8.8.8.8", "2a01::/16", "::/3"]},
+        "errors": {"structured_option": 65001},
         "trust": {"ecs": ["127.33.0.0/16", "8.8.8.8", "2a01:200::/32"]},
     }
 ).model_dump(mode="json")
@@ -124,6 +125,10 @@ class Twins:
     def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
         for each in self.both:
             each.serve(peers, trusted)
+
+    def heed(self, option: int) -> None:
+        for each in self.both:
+            each.heed(option)
 
     def take_runs(self, runs: Runs) -> None:
         for each in self.both:
@@ -321,7 +326,7 @@ def roll_query(roll: random.Random, names: Sequence[str]) -> bytes:
         name = roll.choice((name.upper(), name.title(), f"w.{name}" if name else "w"))
     options = b""
     if roll.random() < 0.15:
-        options += option(roll.choice((8, 10, 12, 65001)), bytes(roll.randrange(9)))
+        options += option(roll.choice((8, 10, 12, 15, 65001)), bytes(roll.choice(LENGTHS)))
     if roll.random() < 0.3:
         options += option(10, roll_cookie(roll))
     if roll.random() < 0.25:
@@ -362,6 +367,7 @@ def roll_cookie(roll: random.Random) -> bytes:
     return signed + siphash(secret, signed + roll.choice(PEERS))
 
 
+LENGTHS = (0, 0, 0, 1, 2, 3, 4, 7, 8)
 SUBNETS = (
     *("127.39.0.0/24", "127.33.0.0/16", "127.0.0.0/8", "0.0.0.0/0", "0/0", "5.1.0.0/16"),
     *("2a01:100::/24", "2a01:200::/56", "2a01::/16", "::ffff:127.39.0.0/112", "2002:501::/32"),

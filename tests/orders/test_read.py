@@ -102,6 +102,8 @@ text = "T"
 contact = ["mailto:a@b.example", "tel:+390000"]
 url = "http://b.example"
 incident = { db = "lumen", id = "1" }
+language = "DE-at"
+translations = { PT-br = { text = "X" } }
 """
     )
     assert reading.faults == []
@@ -122,6 +124,10 @@ incident = { db = "lumen", id = "1" }
     assert order.order.title == "The order"
     assert order.order.response.addresses == ("192.0.2.1", "2001:db8::1")
     assert order.order.disclosure.incident is not None
+    assert order.order.disclosure.language == "de-AT"
+    assert {tag: told.text for tag, told in order.order.disclosure.translations.items()} == {
+        "pt-BR": "X"
+    }
     assert [repeat.name for repeat in reading.repeats] == [parse("example.org")]
     assert not order.last_good
 
@@ -149,6 +155,9 @@ def test_byte_order_mark_and_crlf_are_tolerated() -> None:
     assert read(b"\xef\xbb\xbf" + good("a").replace("\n", "\r\n").encode()).order is not None
 
 
+DANISH = "disclosure.translations.da"
+IN_DANISH = f'\n[{DANISH}]\ntext = "Fordi."'
+IN_GERMAN = good("a") + 'language = "de"' + IN_DANISH
 # line: of the good order: id 1, title 2, status 3, sources 4, [authority] 6, name 7, kind 8,
 # reference 9, [dates] 11, effective 12, review 13, [targets] 15, domains 16, text 19.
 FAULTS = [
@@ -240,6 +249,11 @@ FAULTS = [
     ("ttl text", with_response('ttl = "60"'), 22, "response.ttl", "whole number"),
     ("ttl truth", with_response("ttl = true"), 22, "response.ttl", "whole number"),
     ("contact", good("a") + 'contact = ["a@b.org"]', 20, "disclosure.contact.0", "mailto:"),
+    ("tag", good("a") + 'language = "ger man"', 20, "disclosure.language", "such as de, pt-BR"),
+    ("lonely", good("a") + IN_DANISH, None, "disclosure.language", "required with translations"),
+    ("same", good("a") + 'language = "DA"' + IN_DANISH, 21, DANISH, "'da' is given twice"),
+    ("empty", IN_GERMAN.replace("text", "#"), 21, f"{DANISH}.text", "required"),
+    ("odd", IN_GERMAN + "\nj = 1", 23, f"{DANISH}.j", "known here: text"),
     ("incident", good("a") + 'incident = { db = "x" }', 20, "disclosure.incident.id", "required"),
 ]  # fmt: skip
 

@@ -12,6 +12,8 @@ proxy         a client to name in a PROXY header in front; "local" for its LOCAL
 rcode         expected, default NOERROR;  answer: records, in order (default: not looked at)
 ede           code, default none; ede_text: part of its text
 soa ttl ttl_max    owner of the SOA; smallest TTL of the reply, exactly or at most
+options       (code, octets in hexadecimal) of EDNS options to send
+json          the EXTRA-TEXT, read as JSON
 ecs_scope     scope of the ECS option; default: there must be none
 tc ad         default false;  upstream: how many queries the upstream got (default: any)
 grounds       "order effect" of all grounds of the ruling, from the code that explain uses
@@ -19,6 +21,7 @@ grounds       "order effect" of all grounds of the ruling, from the code that ex
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator
 from itertools import product
@@ -39,7 +42,7 @@ GEO = HERE.parent / "geo"
 KEYS = {
     *("from", "ask", "over", "edns", "do", "cd", "ad_bit", "ecs", "rcode", "answer", "ede"),
     *("ede_text", "soa", "ttl", "ttl_max", "ecs_scope", "tc", "ad", "upstream", "grounds"),
-    *("change", "why", "proxy"),
+    *("change", "why", "options", "json", "proxy"),
 }
 FILE_KEYS = {
     *("about", "geofeed", "clients", "settings", "orders", "zone", "manners", "scenario"),
@@ -109,12 +112,15 @@ def _ask(world: World, step: dict[str, Any], client: str, ask: str, over: str) -
     name, qtype, *rest = ask.split()
     claimed = asking.ecs_option(step["ecs"]) if "ecs" in step else None
     edns = step.get("edns", 1232)
+    options = [(code, bytes.fromhex(data)) for code, data in step.get("options", [])]
+    if claimed is not None:
+        options.append((8, claimed))
     packet = asking.build(
         name,
         qtype,
         rest[0] if rest else "IN",
         edns=None if edns is False else edns,
-        options=b"" if claimed is None else asking.option(8, claimed),
+        options=b"".join(asking.option(code, data) for code, data in options),
         do=step.get("do", False),
         cd=step.get("cd", False),
         ad=step.get("ad_bit", False),
@@ -141,6 +147,10 @@ def _check(step: dict[str, Any], reply: Reply) -> None:
     assert [code for code, _ in reply.ede] == ([step["ede"]] if "ede" in step else []), reply.ede
     if "ede_text" in step:
         assert step["ede_text"] in reply.ede[0][1]
+    if "json" in step:
+        text = reply.ede[0][1]
+        assert json.loads(text) == step["json"]
+        assert json.dumps(step["json"], separators=(",", ":"), ensure_ascii=False) == text
     if "soa" in step:
         assert reply.soa == (step["soa"] or None)
     ttls = [*reply.ttls, *([reply.soa_ttl] if reply.soa_ttl is not None else [])]
