@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from geodns.blockpage.answer import Answers, Reply, Request
+from geodns.serve.sockets import BACKLOG
 
 REQUEST_BOUND = 10.0
 """Seconds within which the head of a request must have arrived."""
@@ -46,7 +47,7 @@ class PageServer:
     async def listen(self, sock: socket.socket) -> None:
         """Accept connections on a bound socket."""
         loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._factory, sock=sock, backlog=256))
+        self._servers.append(await loop.create_server(self._factory, sock=sock, backlog=BACKLOG))
 
     async def close(self, bound: float) -> None:
         """Take no more connections; let those that are open end, for at most bound seconds."""

@@ -31,7 +31,7 @@ def page(notice: Notice, words: Words, wanted: Sequence[str]) -> str:
     """The whole document. wanted: the visitor's language ranges, for the order's own text."""
     title, lead = _title(notice, words)
     body = [
-        "<main>",
+        "<main>" if notice.order is not None else '<main class="plain">',
         '<header class="head">',
         f'<p class="status"><span class="code">{notice.status}</span> '
         f"{escape(words[f'status_{notice.status}'])}</p>",

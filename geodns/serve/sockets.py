@@ -21,6 +21,9 @@ from geodns.model.endpoint import EndpointFault, join_endpoint, parse_endpoint
 RECEIVE_BUFFER = 4 << 20
 """Octets asked of the kernel for each UDP socket: room for what arrives while a worker is away."""
 
+BACKLOG = 256
+"""Connections that wait on a TCP socket until whoever serves it is there."""
+
 # Linux values (asm-generic/socket.h, linux/in.h, linux/in6.h) that the socket module lacks.
 _SO_RCVBUFFORCE = 33
 IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
@@ -103,7 +106,7 @@ def open_listeners(listen: Sequence[str], workers: int) -> tuple[Listener, ...]:
 
 
 def open_streams(listen: Sequence[str]) -> tuple[socket.socket, ...]:
-    """Open one TCP socket for each address, shared with nobody.
+    """Open one TCP socket for each address, shared with nobody; connections queue at once.
 
     Raises ServerError naming the address and the reason, with nothing left open.
     """
@@ -112,6 +115,8 @@ def open_streams(listen: Sequence[str]) -> tuple[socket.socket, ...]:
             stack.enter_context(_bound(parse_listen(text), socket.SOCK_STREAM, share=False))
             for text in listen
         )
+        for sock in opened:
+            sock.listen(BACKLOG)
         stack.pop_all()
     return opened
 
