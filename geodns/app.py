@@ -38,7 +38,10 @@ def make_pipeline(settings: dict[str, Any]) -> Pipeline:
     cache = settings["cache"]
     forwarder = make_forwarder(settings["upstream"], settings["limits"]["misses"])
     fast = make_fast_path(cache["size"] // 4 // KEPT_OCTETS)
-    kept = Cache(cache["size"] // 4 * 3, cache["min_ttl"], cache["max_ttl"])
+    size, stale = cache["size"] // 4 * 3, cache["serve_stale"]
+    kept = Cache(size, cache["min_ttl"], cache["max_ttl"], stale)
+    # Answers that may be needed when they are old are all kept in one place.
+    forwarder.all_here = stale > 0
     return Pipeline(forwarder, kept, fast, settings)
 
 

@@ -32,7 +32,6 @@ NOT_BUILT = (
     ("server", "tls"),
     ("ledger",),
     ("feeds",),
-    ("cache", "serve_stale"),
 )
 
 

@@ -96,6 +96,15 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _duration(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+)\s*([smhd])", value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no duration; write seconds (3600) or 30m, 12h, 1d")
+    return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
 def _octets(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -130,6 +139,7 @@ Network = Annotated[StrictStr, AfterValidator(parse_network)]
 Listen = Annotated[StrictStr, AfterValidator(_listen)]
 UpstreamServer = Annotated[StrictStr, AfterValidator(_upstream)]
 Octets = Annotated[StrictInt, BeforeValidator(_octets), Field(ge=0, le=1 << 40)]
+Duration = Annotated[StrictInt, BeforeValidator(_duration), Field(ge=0, le=604800)]
 DomainName = Annotated[StrictStr, AfterValidator(_name)]
 Text = Annotated[StrictStr, AfterValidator(_identity)]
 OneLine = Annotated[StrictStr, AfterValidator(contact.one_line)]
@@ -269,6 +279,12 @@ class Cache(Section):
     )
     max_ttl: StrictInt = Field(
         86400, ge=1, le=604800, description="Seconds that an answer is kept at the most."
+    )
+
+    serve_stale: Duration = Field(
+        0,
+        description="How long after it has expired an answer may still be given when upstreams "
+        "fail or are slow (RFC 8767), in seconds or as `30m`, `12h`, `1d`; 0 never.",
     )
 
     @model_validator(mode="after")

@@ -124,7 +124,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         "[server]\ntls = true\n",
         '[ledger]\npath = "x"\n',
         "[feeds.adm]\nurl = 'x'\n",
-        "[cache]\nserve_stale = true\n",
     ],
 )
 def test_what_is_not_built_says_so(text: str) -> None:
@@ -155,6 +154,9 @@ def test_empty_trust_lists_are_no_fault() -> None:
         ("[upstream]\ntimeout = 0\n", "0.01"),
         ("[upstream]\ntimeout = nan\n", "3600"),
         ("[cache]\nsize = -1\n", "0"),
+        ("[cache]\nserve_stale = true\n", "integer"),
+        ('[cache]\nserve_stale = "1 week"\n', "30m, 12h, 1d"),
+        ('[cache]\nserve_stale = "8d"\n', "604800"),
         ("[cache]\nmin_ttl = 60\nmax_ttl = 30\n", "above max_ttl"),
         ("[geoip]\nmax_age_days = 0\n", "1"),
         ('[trust]\necs = ["everyone"]\n', "'everyone'"),
@@ -204,12 +206,13 @@ def test_good_forms() -> None:
     settings = parse_settings(
         '[server]\nlisten = ["[0:0::1]:5053", "127.0.0.1:0", "127.0.0.1:0"]\n'
         '[upstream]\nservers = ["9.9.9.9", "[2620:fe::fe]:53", "2620:fe::9"]\ntimeout = 1\n'
-        '[cache]\nsize = "2 GiB"\n[trust]\necs = ["127.0.0.9", "::1"]\n',
+        '[cache]\nsize = "2 GiB"\nserve_stale = "1d"\n[trust]\necs = ["127.0.0.9", "::1"]\n',
         Path("geodns.toml"),
     )
     assert settings.server.listen == ("[::1]:5053", "127.0.0.1:0", "127.0.0.1:0")
     assert settings.upstream.servers == ("9.9.9.9:53", "[2620:fe::fe]:53", "[2620:fe::9]:53")
     assert settings.cache.size == 2 << 30
+    assert settings.cache.serve_stale == 86400
     assert settings.trust.ecs == ("127.0.0.9/32", "::1/128")
 
 

@@ -52,10 +52,10 @@ from geodns.model.message import (
 )
 from geodns.model.name import from_labels
 from geodns.model.proxy import SIGNATURE, BadHeader, NoHeader, read_header
-from geodns.model.response import read_response
+from geodns.model.response import Response, read_response
 from geodns.model.ruling import Action, Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
-from geodns.serve import counts, reply
+from geodns.serve import counts, reply, stale
 from geodns.serve.explained import asks_for_structure, structured_texts, structured_ttl
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
 from geodns.serve.guard import (
@@ -75,7 +75,7 @@ from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
 
 log = logging.getLogger("geodns.serve")
 
-EDE_OTHER, EDE_PROHIBITED = 0, 18
+EDE_OTHER, EDE_CACHED, EDE_PROHIBITED = 0, 13, 18
 _META_TYPES = frozenset((0, 41, *range(128, 251), 253, 254))
 _TXT = 16
 _VERSION = frozenset((from_labels([b"version", b"bind"]), from_labels([b"version", b"server"])))
@@ -113,6 +113,7 @@ class Pipeline:
         self._counts: Counter[str] = Counter()
         self.rulings = RulingLog()
         self._learnt: dict[bytes, Entry] = {}
+        self._refreshes = stale.Refreshes()
         self._serving = False
         self._shares = Shares(settings["limits"])
         self._rates: RateLimits | None = None
@@ -291,27 +292,36 @@ class Pipeline:
 
         # 8. Forward. The rest of the way is walked when the response is there.
         count["cache/misses"] += 1
-        return self._forward(asked, key)
+        return self._forward(asked, key, self._cache.stale(key, now))
 
-    async def _forward(self, asked: Asked, key: bytes) -> bytes | None:
+    async def _forward(self, asked: Asked, key: bytes, old: Entry | None) -> bytes | None:
         query = asked.query
         place = self._shares.enter(asked.client)
         try:
             entry = failed = None
+            cached = False
             try:
                 if place is None:
                     raise TooManyMisses
-                response = await self._forwarder.resolve(
-                    query.folded + query.question[-4:],
-                    dnssec_ok=query.dnssec_ok,
-                    checking_disabled=bool(query.flags & CD),
-                )
+                if old is None:
+                    response = await self._resolve(query)
+                else:
+                    response = await self._refreshes.in_time(
+                        key,
+                        lambda: self._resolve(query),
+                        lambda late: self._cache.put(key, late, monotonic()),
+                    )
+                    if not stale.is_fresh(response):
+                        raise stale.Late
+            except stale.Late:
+                failed = EDE_OTHER, "the answer is late"
             except TooManyMisses:
                 self._counts["overload" if place is not None else "overload/client"] += 1
                 failed = EDE_OTHER, "too many queries are waiting"
             except UpstreamFailure as failure:
                 self._counts["upstream/failed"] += 1
                 failed = failure.ede_code, failure.text
+                cached = failure.cached
             else:
                 now = monotonic()
                 # Others may have waited for the same response and have put it there already.
@@ -327,8 +337,12 @@ class Pipeline:
                 )
                 if asked.ruling.block:
                     return self._block(asked, asked.ruling, None)
+            if failed is not None and old is not None:
+                self._counts["cache/stale"] += 1
+                return self._settle(asked, key, old, None)
             if failed is not None:
-                return reply.status(query, SERVFAIL, asked.limit, reply.Options(ede=(failed,)))
+                told = ((EDE_CACHED, ""), failed) if cached else (failed,)
+                return reply.status(query, SERVFAIL, asked.limit, reply.Options(ede=told))
             assert entry is not None
             return self._settle(asked, key, entry, now)
         except Exception as fault:
@@ -337,8 +351,18 @@ class Pipeline:
             if place is not None:
                 self._shares.leave(place)
 
-    def _settle(self, asked: Asked, key: bytes, entry: Entry, now: float) -> bytes:
-        """The end of the way of an allowed name: rule on the answer, reply, record."""
+    async def _resolve(self, query: Query) -> Response:
+        return await self._forwarder.resolve(
+            query.folded + query.question[-4:],
+            dnssec_ok=query.dnssec_ok,
+            checking_disabled=bool(query.flags & CD),
+        )
+
+    def _settle(self, asked: Asked, key: bytes, entry: Entry, now: float | None) -> bytes:
+        """The end of the way of an allowed name: rule on the answer, reply, record.
+
+        now: monotonic seconds, or None where the entry has expired and is given nevertheless.
+        """
         # 9. Rule on aliases and addresses, for this client. After cache and forward alike: an
         #    answer that a Frenchman fetched is judged again for an Italian, and the reverse.
         response, ruling = entry.response, asked.ruling
@@ -357,8 +381,8 @@ class Pipeline:
                 return self._block(asked, ruling, entry)
 
         # 10. Reply. Last, since only now is it known whether the answer may differ by place.
-        packet = entry.aged(now)
-        if named is None and asked.ecs is None:
+        packet = entry.lasting(stale.TTL) if now is None else entry.aged(now)
+        if now is not None and named is None and asked.ecs is None:
             # For everybody alike until orders change: from now on the fast path has it.
             kept = kept_of(entry)
             if kept is None or not self.fast.keep(key, kept):
@@ -367,11 +391,14 @@ class Pipeline:
         if cut:
             packet = reply.minimal_any(response, packet)
         options = reply.Options(
+            ede=(stale.told(response),) if now is None else (),
             ede_raw=response.ede,
             ecs=self._ecs_option(asked, named=asked.ruling.named or ruling.named),
         )
         self._counts["allowed"] += 1
-        return reply.passed(asked.query, response, packet, options, asked.limit, whole=not cut)
+        # Signatures may have expired meanwhile, so that a stale answer is not authentic.
+        whole = not cut and now is not None
+        return reply.passed(asked.query, response, packet, options, asked.limit, whole=whole)
 
     def _recall(self, key: bytes, now: float) -> Entry | None:
         """The answer that only the fast path has kept, put in the cache."""

@@ -61,12 +61,20 @@ class Entry:
             _TTL.pack_into(out, at, ttl - elapsed if elapsed < ttl <= _TTL_TOP else 0)
         return bytes(out)
 
+    def lasting(self, ttl: int) -> bytes:
+        """Return the packet with all its TTLs set to ``ttl`` seconds."""
+        out = bytearray(self.response.packet)
+        for at in self.response.ttl_offsets:
+            _TTL.pack_into(out, at, ttl)
+        return bytes(out)
+
 
 class Cache:
     """Responses by key, until they expire or room is needed.
 
     size: octets, all that an entry costs in memory counted. min_ttl, max_ttl: seconds; TTLs
-    below or above are raised or lowered, in the packets as well. All three may be changed at any
+    below or above are raised or lowered, in the packets as well. serve_stale: seconds that an
+    entry is kept after it has expired. All four may be changed at any
     time; ``trim`` makes a smaller size true at once. evictions: entries put out while they were
     still good.
 
@@ -75,10 +83,13 @@ class Cache:
     push out one that everybody asks for, and a hit costs no more than a flag.
     """
 
-    def __init__(self, size: int, min_ttl: int = 0, max_ttl: int = 86400) -> None:
+    def __init__(
+        self, size: int, min_ttl: int = 0, max_ttl: int = 86400, serve_stale: int = 0
+    ) -> None:
         self.size = size
         self.min_ttl = min_ttl
         self.max_ttl = max_ttl
+        self.serve_stale = serve_stale
         self.octets = 0
         self.evictions = 0
         self._entries: dict[bytes, Entry] = {}
@@ -91,6 +102,14 @@ class Cache:
         """Return the entry if it is there and has not expired."""
         entry = self._entries.get(key)
         if entry is None or now >= entry.expires:
+            return None
+        entry.asked = True
+        return entry
+
+    def stale(self, key: bytes, now: float) -> Entry | None:
+        """Return the entry if it has expired, but not longer than ``serve_stale`` ago."""
+        entry = self._entries.get(key) if self.serve_stale else None
+        if entry is None or not entry.expires <= now < entry.expires + self.serve_stale:
             return None
         entry.asked = True
         return entry
@@ -130,7 +149,7 @@ class Cache:
         while self.octets > self.size:
             key = self._queue.popleft()
             entry = self._entries[key]
-            if now >= entry.expires:
+            if now >= entry.expires + self.serve_stale:
                 pass
             elif entry.asked:
                 entry.asked = False

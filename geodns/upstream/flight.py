@@ -44,12 +44,16 @@ _NEXT_MAY_DO = frozenset((FORMERR, SERVFAIL, NOTIMP, REFUSED))
 
 
 class UpstreamFailure(Exception):
-    """No server has answered. ede_code and text: what to tell the client (RFC 8914)."""
+    """No server has answered. ede_code and text: what to tell the client (RFC 8914).
 
-    def __init__(self, ede_code: int, text: str) -> None:
+    cached: none was asked, since none had answered a moment ago.
+    """
+
+    def __init__(self, ede_code: int, text: str, *, cached: bool = False) -> None:
         super().__init__(ede_code, text)
         self.ede_code = ede_code
         self.text = text
+        self.cached = cached
 
 
 class Tower(Protocol):
@@ -59,7 +63,7 @@ class Tower(Protocol):
     attempts: int
     counters: dict[str, int]
 
-    def landed(self, flight: Flight) -> None:
+    def landed(self, flight: Flight, outcome: Response | UpstreamFailure) -> None:
         """Forget a flight that has ended."""
         ...
 
@@ -316,7 +320,7 @@ class Flight:
             now = self.loop.time()
             for server in self._done:
                 server.worse(now)
-        self._tower.landed(self)
+        self._tower.landed(self, outcome)
         for channel, ident, _ in self._asked:
             channel.forget(ident)
         for waiter in self.waiters:

@@ -14,6 +14,7 @@ from geodns.model.name import ancestors
 from geodns.model.resolver import parse_resolver
 from geodns.model.response import Response
 from geodns.upstream.channel import random_numbers
+from geodns.upstream.failures import Failures, Silence
 from geodns.upstream.flight import Flight, UpstreamFailure
 from geodns.upstream.health import Health
 from geodns.upstream.probe import Probe
@@ -27,8 +28,9 @@ _CALLERS = 10  # callers that may wait for each flight there may be, on average
 _SWEEPS = 16  # sweeps within a timeout
 
 _NETWORK_ERROR = 23  # RFC 8914 section 4.24
+_CACHED_ERROR = b"\x00\x0d"  # section 4.14
 
-_COUNTED = "sent timeouts mismatched tcp failovers errors malformed shared probes"
+_COUNTED = "sent timeouts mismatched tcp failovers errors malformed shared probes spared"
 _FLAGS = {(do, cd): bytes((do << 1 | cd,)) for do in (False, True) for cd in (False, True)}
 
 
@@ -49,7 +51,9 @@ class Forwarder:
     counters: sent, timeouts, mismatched (messages that answer nothing asked), tcp,
     failovers (another server had to be asked), errors (the network's), malformed (replies),
     shared (callers that found their question under way), probes (questions asked of a server
-    to find out how it is).
+    to find out how it is), spared (callers whose question had failed a moment ago).
+
+    all_here: ``plain`` says None, since the caller wants to see every response.
 
     elsewhere: how many questions are under way by other means; they count for ``misses``.
 
@@ -70,6 +74,7 @@ class Forwarder:
         self.attempts = attempts
         self.misses = misses
         self.elsewhere: Callable[[], int] = lambda: 0
+        self.all_here = False
         self.counters = dict.fromkeys(_COUNTED.split(), 0)
         self._numbers = random_numbers()
         self._trust = Trust(ca)
@@ -77,6 +82,7 @@ class Forwarder:
         self._row = Row(())
         self._zones: dict[bytes, Row] = {}
         self._flights: dict[bytes, Flight] = {}
+        self._failures = Failures()
         self._probes: set[Probe] = set()
         self._waiting = 0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -111,6 +117,7 @@ class Forwarder:
         before, self._servers = self._servers, {}
         self._row = self._make_row(servers, before)
         self._zones = {name: self._make_row(texts, before) for name, texts in zones.items()}
+        self._failures = Failures()
         for text, server in before.items():
             if text not in self._servers:
                 server.retire()
@@ -133,7 +140,7 @@ class Forwarder:
         is to be tried. Whoever asks tells the server ``took`` and ``timed_out``.
         """
         row = self._row
-        if now >= row.probe_at:
+        if self.all_here or now >= row.probe_at:
             return None
         server = row.first(now)
         return server if server is not None and server.plain else None
@@ -175,6 +182,8 @@ class Forwarder:
         if len(self._flights) + self.elsewhere() >= self.misses:
             raise TooManyMisses
         row = self.row_of(folded)
+        if self._failures and (failed := self._failed_lately(key, row, loop.time())) is not None:
+            return failed
         flight = Flight(self, loop, row, key, question, dnssec_ok, checking_disabled)
         self._flights[key] = flight
         self._waiting += 1
@@ -198,15 +207,38 @@ class Forwarder:
         for server in servers.values():
             server.close()
 
-    def landed(self, flight: Flight) -> None:
+    def landed(self, flight: Flight, outcome: Response | UpstreamFailure) -> None:
         """Forget a flight that has ended; a question with an answer tries other servers too."""
         del self._flights[flight.key]
         self._waiting -= len(flight.waiters)
-        if flight.good and flight.row.probe_at < inf:
+        if not flight.good:
+            self._keep_failure(flight, outcome)
+            return
+        if self._failures:
+            self._failures.forget(flight.key)
+        if flight.row.probe_at < inf:
             now = flight.loop.time()
             if now >= flight.row.probe_at:
                 for server in flight.row.probes(now):
                     self._probe(server, flight, now)
+
+    def _keep_failure(self, flight: Flight, outcome: Response | UpstreamFailure) -> None:
+        row = flight.row
+        if isinstance(outcome, Response):
+            kept: Response | Silence = outcome._replace(ede=(*outcome.ede, _CACHED_ERROR))
+        else:
+            kept = Silence(outcome.ede_code, outcome.text)
+        self._failures.keep(flight.key, kept, flight.loop.time(), row.returns)
+
+    def _failed_lately(self, key: bytes, row: Row, now: float) -> Response | None:
+        """The bad response that a question got a moment ago. Raises UpstreamFailure for silence."""
+        found = self._failures.find(key, now, row.returns)
+        if found is None:
+            return None
+        self.counters["spared"] += 1
+        if isinstance(found, Silence):
+            raise UpstreamFailure(found.ede_code, found.text, cached=True)
+        return found
 
     def _probe(self, server: Server, flight: Flight, now: float) -> None:
         probe = Probe(self._probes, flight.question, flight.loop, now + self.timeout)

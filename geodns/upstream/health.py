@@ -23,15 +23,26 @@ class Health:
     rtt: smoothed round trip time, None before the first answer. wait: how long to wait for an
     answer before another server is asked. away_until: up to when others are asked first, 0.0
     if it is well. answers, seconds: how many answers were timed, and what they took in all.
+    returns: how often it has come back.
     """
 
-    __slots__ = ("_failures", "_pause", "_variance", "answers", "away_until", "rtt", "seconds")
+    __slots__ = (
+        "_failures",
+        "_pause",
+        "_variance",
+        "answers",
+        "away_until",
+        "returns",
+        "rtt",
+        "seconds",
+    )
 
     def __init__(self) -> None:
         self.rtt: float | None = None
         self.away_until = 0.0
         self.answers = 0
         self.seconds = 0.0
+        self.returns = 0
         self._variance = 0.0
         self._failures = 0
         self._pause = 0.0
@@ -50,6 +61,7 @@ class Health:
         if self.away_until:
             # It has come back: what it was like before it went says nothing.
             self.rtt = None
+            self.returns += 1
             self.away_until = self._pause = 0.0
         self._failures = 0
         self._sample(seconds)

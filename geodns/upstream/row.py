@@ -32,6 +32,11 @@ class Row:
         self._order = self.servers
         self._again_at = 0.0
 
+    @property
+    def returns(self) -> int:
+        """How often one of the servers has come back."""
+        return sum(server.returns for server in self.servers)
+
     def order(self, now: float) -> tuple[Server, ...]:
         """The servers as they should be asked at ``now`` (seconds of loop time)."""
         if len(self.servers) < 2:

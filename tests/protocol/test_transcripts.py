@@ -118,7 +118,8 @@ def test_transcript(world: World, clause: Clause) -> None:
                     continue
                 assert packet[:2] == exchange.packet[:2], f"{told}: the ID"
                 assert packet[2] & 0x80, f"{told}: QR"
-                assert str(read(packet)) == exchange.reply, told
+                # Asked by several ways in a row, a failure comes from the failure cache.
+                assert str(read(packet)).removesuffix(" EDE 13") == exchange.reply, told
 
 
 def _ways(world: World, exchange: Exchange, over: str) -> Iterator[tuple[str, bytes | None]]:
