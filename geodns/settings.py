@@ -209,6 +209,14 @@ class Server(Section):
         None, description="Answer to `version.bind` CH TXT; unset: REFUSED."
     )
     identity: Text | None = Field(None, description="Answer to `id.server` CH TXT; unset: REFUSED.")
+    user: StrictStr | None = Field(
+        None,
+        description="Whom the server becomes when it was started as root and has its ports; it "
+        "keeps nothing of root. Unset: it stays who it is.",
+    )
+    group: StrictStr | None = Field(
+        None, description="Its group then. Unset: the user's own; other groups are the user's."
+    )
     cookies: StrictBool = Field(
         True, description="Give out DNS cookies (RFC 7873, RFC 9018) to clients that send one."
     )

@@ -62,6 +62,7 @@ include "scan.pxi"
 include "lanes.pxi"
 include "misses.pxi"
 include "answer.pxi"
+include "privileges.pxi"
 include "index.pxi"
 
 

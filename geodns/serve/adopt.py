@@ -14,9 +14,7 @@ from geodns.serve.secrets import read_secrets
 from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
 
 FIXED = (
-    ("server", "listen"),
-    ("server", "workers"),
-    ("server", "state"),
+    *(("server", key) for key in ("listen", "workers", "state", "user", "group")),
     ("metrics", "listen"),
     ("blockpage", "listen"),
 )

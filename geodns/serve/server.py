@@ -22,8 +22,10 @@ from geodns.orders.keep import LastGood
 from geodns.serve.adopt import describe_sources, missing
 from geodns.serve.children import worker_command
 from geodns.serve.control import Control, lock_state
+from geodns.serve.herald import Herald
 from geodns.serve.observed import Observed
 from geodns.serve.page import BlockPage, page_command
+from geodns.serve.privileges import drop, find_account, forbid_more, give_state
 from geodns.serve.reload import Reloader
 from geodns.serve.secrets import keep_rolling, roll_secrets
 from geodns.serve.sockets import Listener, open_listeners, open_streams
@@ -55,17 +57,23 @@ async def run(
     """
     _check(settings, skip_bad_orders)
     log.info("%s", describe_sources(settings))
+    server = settings.server
+    account = find_account(server.user, server.group)
     ending = stop or asyncio.Event()
     async with AsyncExitStack() as stack:
         stack.callback(log.info, "stopped")
         hangups = _take_signals(stack, ending)
-        stack.enter_context(lock_state(settings.server.state))
-        roll_secrets(settings.server.state)
         workers = settings.worker_count()
-        listeners = open_listeners(settings.server.listen, workers)
-        for listener in listeners:
-            stack.callback(listener.close)
-        page = _open_page(stack, settings)
+        if account is None:
+            stack.enter_context(lock_state(server.state))
+            listeners, page = _listen(stack, settings, workers)
+        else:
+            # The ports may take root. All that is made from here on is the account's own.
+            listeners, page = _listen(stack, settings, workers)
+            give_state(server.state, account)
+            drop(account)
+            stack.enter_context(lock_state(server.state))
+        roll_secrets(server.state)
         reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
         supervisor = Supervisor(listeners, workers, worker_command(settings.log.format))
         observed = Observed(reloader, supervisor, listeners, page)
@@ -92,9 +100,17 @@ async def run(
         stack.push_async_callback(_cancel, updating)
         rolling = asyncio.create_task(keep_rolling(settings.server.state))
         stack.push_async_callback(_cancel, rolling)
-        hangups.on_hangup(lambda: reloader.wake("SIGHUP"))
+        herald = Herald(reloader, supervisor)
+        heralding = asyncio.create_task(herald.run())
+        stack.push_async_callback(_cancel, heralding)
+
+        def look_anew() -> None:
+            herald.reloading()
+            reloader.wake("SIGHUP")
+
         observed.phase = "serving"
-        _notify_systemd("READY=1")
+        herald.ready()
+        hangups.on_hangup(look_anew)
         if ready is None:
             _say_ready(listeners, supervisor, reloader, as_json=as_json)
         else:
@@ -103,7 +119,17 @@ async def run(
             raise ServerError("reloading ended unexpectedly")
         observed.phase = "draining"
         log.info("draining")
-        _notify_systemd("STOPPING=1")
+        herald.stopping()
+
+
+def _listen(
+    stack: AsyncExitStack, settings: Settings, workers: int
+) -> tuple[tuple[Listener, ...], BlockPage | None]:
+    """Open all ports that may take root."""
+    listeners = open_listeners(settings.server.listen, workers)
+    for listener in listeners:
+        stack.callback(listener.close)
+    return listeners, _open_page(stack, settings)
 
 
 def _open_page(stack: AsyncExitStack, settings: Settings) -> BlockPage | None:
@@ -219,18 +245,6 @@ def _say_ready(
         sys.stdout.flush()
 
 
-def _notify_systemd(state: str) -> None:
-    """Tell systemd, where it asks for it (sd_notify(3))."""
-    import socket
-
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.connect("\0" + address[1:] if address.startswith("@") else address)
-        sock.send(state.encode())
-
-
 def serve(
     settings: Settings,
     skip_bad_orders: bool = False,
@@ -239,6 +253,7 @@ def serve(
     as_json: bool = False,
 ) -> None:
     """Run the server on an event loop of its own, in this thread, until it is told to stop."""
+    forbid_more()
     uvloop.run(run(settings, skip_bad_orders, bar=bar, as_json=as_json))
 
 
