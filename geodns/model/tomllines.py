@@ -122,6 +122,8 @@ class _Scan:
             self._sequence(path, "]")
         elif first == "{":
             self._sequence(path, "}")
+        elif first in _ENDS:
+            raise IndexError  # no value: to go on from here would be for ever
         else:
             while self.text[self.at] not in _ENDS:
                 self.at += 1

@@ -56,6 +56,11 @@ def test_what_has_no_line_takes_that_of_what_is_around_it() -> None:
     assert find_line(lines, ("missing",)) is None
 
 
+@pytest.mark.parametrize("text", ["a=[}", "a=[\n}]", "a={b=]", "a={b=,c=1}", "a=[[}]"])
+def test_what_is_no_toml_ends_too(text: str) -> None:
+    assert read_lines(text) == {}
+
+
 @given(st.text(alphabet="[]{}=\"'.,#\\\n ab1", max_size=40))
 def test_whatever_tomllib_takes_is_read(text: str) -> None:
     lines = read_lines(text)
