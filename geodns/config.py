@@ -31,7 +31,6 @@ NOT_BUILT = (
     ("proxy",),
     ("server", "tls"),
     ("ledger",),
-    ("feeds",),
 )
 
 

@@ -459,6 +459,21 @@ class Metrics(Section):
     )
 
 
+class Feeds(Section):
+    """How official lists (`[[feeds]]` of order files) are fetched."""
+
+    fetch: bool = Field(
+        True,
+        description="Whether `geodns serve` fetches lists that are due. If not, cron may do it: "
+        "`geodns feeds refresh`.",
+    )
+    timeout: Seconds = Field(30.0, description="Seconds to wait for a publisher's server.")
+    attempts: StrictInt = Field(
+        3, ge=1, le=10, description="How often a server that fails is asked in one go."
+    )
+    size: Octets = Field(64 << 20, description="Octets that a list may have at the most.")
+
+
 class Log(Section):
     """The log on stderr, and the log of rulings. Neither holds a client's address."""
 
@@ -551,6 +566,7 @@ class Settings(Section):
     orders: Orders = Field(default_factory=Orders)
     limits: Limits = Field(default_factory=Limits)
     metrics: Metrics = Field(default_factory=Metrics)
+    feeds: Feeds = Field(default_factory=Feeds)
     log: Log = Field(default_factory=Log)
     blockpage: BlockPage = Field(default_factory=BlockPage)
     errors: Errors = Field(default_factory=Errors)

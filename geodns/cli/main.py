@@ -43,6 +43,9 @@ COMMANDS = {
     "explain": Registration("geodns.cli.explain", "explain", "Show the ruling and its grounds."),
     "matrix": Registration("geodns.cli.matrix", "matrix", "Show where names are blocked."),
     "locate": Registration("geodns.cli.locate", "locate", "Show where an address is."),
+    "feeds": Registration(
+        "geodns.cli.feeds", "app", "Look at and fetch the official lists of orders."
+    ),
     "geoip": Registration("geodns.cli.geoip", "app", "Look at and update the databases."),
     "orders": Registration("geodns.cli.orders", "app", "Check and show order files."),
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geodns.errors import Fault
 from geodns.model.namelist import NameList
+from geodns.orders.feeds.kept import MARK
 from geodns.orders.keep import Kept, LastGood
 from geodns.orders.lint import Finding, lint, lint_all
 from geodns.orders.loaded import LoadedOrder
@@ -76,10 +77,13 @@ class OrderLoader:
         keep: bool = True,
         good: Callable[[LoadedOrder], bool] | None = None,
         away: Path | None = None,
+        feeds: Path | None = None,
     ) -> None:
         """good: whether an edition without faults is to be kept as the last good one. away: a
-        folder for the names of long lists, which then take no memory while nobody reads them."""
+        folder for the names of long lists, which then take no memory while nobody reads them.
+        feeds: the folder of kept feeds; without it none has been fetched."""
         self._away = away
+        self._feeds = feeds
         self._writes = keep
         self._is_good = good
         self._directories = tuple(directories)
@@ -142,9 +146,15 @@ class OrderLoader:
             and entry.signature == signature
             and entry.settled
             and all(
-                stat_list(_beside(path, name)) == before for name, before in entry.lists.items()
+                stat_list(self._where(path, name)) == before for name, before in entry.lists.items()
             )
         )
+
+    def _where(self, path: str, name: str) -> str:
+        """Where a list of an order file is: beside it, or among the kept feeds."""
+        if name.startswith(MARK):
+            return f"{self._feeds or '/dev/null'}/{name.removeprefix(MARK)}/targets"
+        return f"{path[: path.rfind('/') + 1]}{name}"
 
     def _read(self, path: str, place: str | None) -> int:
         """Read one file and its lists; return how many files were parsed: 0 or 1."""
@@ -153,7 +163,7 @@ class OrderLoader:
 
         def fetch(name: str) -> bytes:
             entry.lists[name] = None
-            data, entry.lists[name], settled = read_settled(_beside(path, name))
+            data, entry.lists[name], settled = read_settled(self._where(path, name))
             entry.settled = entry.settled and settled
             return data
 
@@ -283,10 +293,6 @@ def load_path(path: Path) -> Loaded:
     What only all orders together show is not looked for. Nothing is kept.
     """
     return OrderLoader((), None)._take(scan_path(path), whole=False)
-
-
-def _beside(path: str, name: str) -> str:
-    return f"{path[: path.rfind('/') + 1]}{name}"
 
 
 def _same(old: _Entry, data: bytes, fetch: Callable[[str], bytes]) -> bool:

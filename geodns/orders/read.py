@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime, timezone
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,6 +18,9 @@ from geodns.errors import Fault
 from geodns.model.namelist import NameList
 from geodns.model.place import PlaceFault, parse_place
 from geodns.model.tomllines import Path, find_line, read_lines
+from geodns.orders.feeds.kept import MARK, feed_key, read_kept
+from geodns.orders.feeds.row import FeedFault
+from geodns.orders.feeds.take import Taken, take
 from geodns.orders.loaded import LoadedOrder, Network
 from geodns.orders.schema import Order
 from geodns.orders.targets import Entries, read_big, read_list, read_names, read_network
@@ -59,16 +62,21 @@ def edition_of(data: bytes, lists: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def read_order(path: str, place: str, data: bytes, fetch: Fetch) -> Reading:
+def read_order(
+    path: str, place: str, data: bytes, fetch: Fetch, today: date | None = None
+) -> Reading:
     """Read one order file.
 
     path: as it is to be told to people; its stem must be the id. place: the folder's place.
-    data: the file's bytes. fetch: reads a list file.
+    data: the file's bytes. fetch: reads a list file, or the targets kept of a feed
+    (``feed:KEY``). today: rows that a list marks as deleted by then are not taken (UTC's
+    date if left out).
     """
     reading = Reading()
     raw = _toml(path, data, reading)
     if raw is not None:
-        _Reader(path, place, data, raw, fetch, reading).read()
+        day = today or datetime.now(UTC).date()
+        _Reader(path, place, data, raw, fetch, reading, day).read()
     return reading
 
 
@@ -102,9 +110,10 @@ class _Reader:
         raw: dict[str, Any],
         fetch: Fetch,
         reading: Reading,
+        today: date,
     ) -> None:
         self.path, self.place, self.data, self.raw = path, place, data, raw
-        self.fetch, self.reading = fetch, reading
+        self.fetch, self.reading, self.today = fetch, reading, today
         self._lines: dict[Path, int] | None = None
         self._big = NameList()
 
@@ -128,12 +137,16 @@ class _Reader:
         self._languages()
         instants = self._instants()
         lists = {name: self._names(name) for name in NAME_LISTS}
-        networks = self._networks()
+        networks = dict.fromkeys(self._networks())
         self._files(lists["domains"])
-        if not any(
-            (lists["domains"], self._big, lists["exact"], lists["below"], networks)
-        ) and not any((fault.field or "").startswith("targets") for fault in self.reading.faults):
-            self.fault(("targets",), "names nothing; give domains, exact, below, networks or files")
+        fed = self._feeds(order, lists, networks) if order is not None else False
+        if (
+            not fed
+            and not any((lists["domains"], self._big, lists["exact"], lists["below"], networks))
+            and not any((fault.field or "").startswith("targets") for fault in self.reading.faults)
+        ):
+            told = "names nothing; give domains, exact, below, networks or files, or [[feeds]]"
+            self.fault(("targets",), told)
         if order is None or self.reading.faults:
             self.reading.faults.sort(key=lambda fault: (fault.file != self.path, fault.line or 0))
             return
@@ -146,7 +159,7 @@ class _Reader:
             exact=tuple(lists["exact"]),
             below=tuple(lists["below"]),
             exempt=tuple(lists["exempt"]),
-            networks=networks,
+            networks=tuple(networks),
             jurisdiction=None if isinstance(places, str) else tuple(dict.fromkeys(places)),
             except_=tuple(dict.fromkeys(order.except_)),
             effective=instants["effective"],
@@ -274,6 +287,54 @@ class _Reader:
         if domains:
             domains.update(dict.fromkeys(self._big, 0))
             self._big = NameList()
+
+    def _feeds(
+        self, order: Order, lists: dict[str, dict[bytes, int]], networks: dict[Network, None]
+    ) -> bool:
+        """Add what feeds give. Whether there is one that gives, or will once it is fetched."""
+        for index, feed in enumerate(order.feeds):
+            where = ("feeds", index, "path" if feed.path is not None else "url")
+            name = feed.path or MARK + feed_key(order.id, feed.url or "")
+            told = _path_fault(name) if feed.path is not None else None
+            if told is not None or name in self.reading.lists:
+                self.fault(where, told or "the same list is given twice")
+                continue
+            try:
+                content = self.fetch(name)
+            except (FileNotFoundError, NotADirectoryError):
+                if feed.path is not None:
+                    self.fault(where, f"{name!r} does not exist in the order's folder")
+                continue
+            except OSError as error:
+                self.fault(where, f"the list cannot be read: {error.strerror or error}")
+                continue
+            self.reading.lists[name] = content
+            try:
+                found = (
+                    read_kept(content)
+                    if feed.path is None
+                    else take(content, self.today, feed.format, feed.match)
+                )
+            except FeedFault as fault:
+                self.fault(where, f"{name}: {fault}")
+                continue
+            if feed.path is not None and not found.count:
+                self.fault(where, f"{name}: it has {found.rows} rows and not one target")
+            self._merge_feed(found, lists, networks)
+        return bool(order.feeds)
+
+    def _merge_feed(
+        self, found: Taken, lists: dict[str, dict[bytes, int]], networks: dict[Network, None]
+    ) -> None:
+        lists["domains"].update(dict.fromkeys(self._big, 0))
+        self._big = NameList()
+        for key, names in (
+            ("domains", found.domains),
+            ("exact", found.exact),
+            ("below", found.below),
+        ):
+            lists[key].update(dict.fromkeys(names, 0))
+        networks.update(dict.fromkeys(found.networks))
 
     def _list(self, name: str, entries: Entries, domains: dict[bytes, int]) -> None:
         file = str(PurePosixPath(self.path).parent / name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     WithJsonSchema,
+    model_validator,
 )
 
 from geodns.model.language import parse_language
@@ -96,6 +97,14 @@ def _address(value: str) -> str:
         raise ValueError(f"{value!r} is no IPv4 or IPv6 address") from None
 
 
+def _feed_format(value: str) -> str:
+    from geodns.orders.feeds.formats import NAMED
+
+    if value not in NAMED:
+        raise ValueError(f"{value!r} is no list format; there are: {', '.join(sorted(NAMED))}")
+    return value
+
+
 Text = Annotated[str, AfterValidator(_one_line)]
 Link = Annotated[str, AfterValidator(_one_line), AfterValidator(_link)]
 Place = Annotated[str, AfterValidator(parse_place)]
@@ -154,7 +163,7 @@ class Dates(_Section):
 
 
 class Targets(_Section):
-    """What is ordered blocked; at least one target is required, in the lists or in the files."""
+    """What is ordered blocked; one target is required at least: in lists, files or feeds."""
 
     domains: tuple[str, ...] = Field(
         default=(), description="Domain names: the name and everything below it."
@@ -236,6 +245,60 @@ class Disclosure(_Section):
     )
 
 
+class Feed(_Section):
+    """An official list that is fetched again and again, or lies beside the order file.
+
+    Its names and networks are targets of the order, besides those in `targets`.
+    """
+
+    url: Link | None = Field(
+        default=None, description="Where the list is fetched: https://... Either this or `path`."
+    )
+    path: str | None = Field(
+        default=None, description="A file in the order's folder that holds the list."
+    )
+    format: Annotated[str, AfterValidator(_feed_format)] | None = Field(
+        default=None,
+        description="Format of the list (docs/feeds.md); found by its content if left out.",
+    )
+    match: Literal["domain", "exact", "below"] | None = Field(
+        default=None,
+        description="What a name in the list stands for, where the order says so and not the"
+        " format: domain (the name and everything below it), exact, below.",
+    )
+    refresh: Annotated[str, Field(pattern="^[1-9][0-9]{0,4}[mhd]$")] = Field(
+        default="1d",
+        description="How often it is fetched: a number and m, h or d (minutes, hours, days).",
+    )
+    credentials: Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")] | None = Field(
+        default=None,
+        description="Name of the environment variable whose value is sent as Authorization:"
+        " `Basic ...`, `Bearer ...`, or a bare token.",
+    )
+    signature: Link | None = Field(
+        default=None,
+        description="Where the detached signature of the list is; needs `minisign` or `openpgp`.",
+    )
+    minisign: Text | None = Field(
+        default=None, description="The publisher's minisign public key, as one line of base64."
+    )
+    openpgp: str | None = Field(
+        default=None,
+        description="A file in the order's folder with the publisher's OpenPGP certificate.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.url is None) == (self.path is None):
+            raise ValueError("needs either url or path")
+        keys = [key for key in (self.minisign, self.openpgp) if key is not None]
+        if (self.signature is not None) != (len(keys) == 1):
+            raise ValueError("signature goes with one of minisign and openpgp")
+        if self.path is not None and (self.signature or self.credentials):
+            raise ValueError("signature and credentials go with url")
+        return self
+
+
 def _jurisdiction(value: object) -> object:
     if isinstance(value, str) and value != "global":
         raise ValueError(f'{value!r} must be a list, as ["{value}"], or the word "global"')
@@ -295,7 +358,10 @@ class Order(_Section):
     unverified: tuple[Text, ...] = Field(default=(), description="What could not be verified.")
     authority: Authority = Field(description="Who ordered it.")
     dates: Dates = Field(description="When it was decided and has force.")
-    targets: Targets = Field(description="What is ordered blocked.")
+    targets: Targets = Field(default=Targets(), description="What is ordered blocked.")
+    feeds: tuple[Feed, ...] = Field(
+        default=(), description="Official lists whose entries are targets too."
+    )
     response: Response = Field(
         default=Response(), description="What a client gets instead of the answer."
     )

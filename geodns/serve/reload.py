@@ -19,11 +19,13 @@ from geodns.config import load_settings
 from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderError, ServerError
 from geodns.locate.table import PlaceTable
 from geodns.model import name
+from geodns.orders.feeds.kept import FEEDS
 from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.adopt import adopt, other_defaults
 from geodns.serve.compiler import Compiler
 from geodns.serve.faults import Faults
+from geodns.serve.feeding import Feeding
 from geodns.serve.placing import Accepted, accept, misplaced
 from geodns.serve.record import Changes, Edition, Record, compare, counted, editions, listed
 from geodns.serve.supervisor import Load
@@ -178,7 +180,8 @@ class Reloader:
                     files = self._table_files()
                     if self.settings.path is not None:
                         files.append(self.settings.path)
-                    self._watch.look_at(self.settings.orders.directories, files)
+                    trees = (*self.settings.orders.directories, self._state / FEEDS)
+                    self._watch.look_at(trees, files)
                 await asyncio.sleep(PAUSE)
         finally:
             if self._building is not None:
@@ -289,6 +292,15 @@ class Reloader:
 
     # Orders
 
+    def feeding(self) -> Feeding:
+        """What keeps the official lists of the orders up to date."""
+        return Feeding(
+            self._state / FEEDS,
+            lambda: self.orders,
+            lambda: self.settings.feeds,
+            lambda faults: self._faults.set("feeds", faults),
+        )
+
     def _make_loader(self, settings: Settings) -> OrderLoader:
         # What cannot be placed must not take the place of an edition that can.
         return OrderLoader(
@@ -296,6 +308,7 @@ class Reloader:
             self._state / "last-good",
             good=lambda order: not misplaced([order], self.table),
             away=self._state,
+            feeds=self._state / FEEDS,
         )
 
     def _accept(self, loaded: Loaded) -> Accepted:

@@ -98,6 +98,8 @@ async def run(
         stack.push_async_callback(control.close)
         updating = asyncio.create_task(reloader.run(distribute, supervisor.roll))
         stack.push_async_callback(_cancel, updating)
+        feeding = asyncio.create_task(reloader.feeding().run())
+        stack.push_async_callback(_cancel, feeding)
         rolling = asyncio.create_task(keep_rolling(settings.server.state))
         stack.push_async_callback(_cancel, rolling)
         herald = Herald(reloader, supervisor)

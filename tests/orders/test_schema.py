@@ -38,7 +38,7 @@ def test_the_schema_has_the_keys_of_the_file() -> None:
     assert "except" in schema["properties"]
     assert "except_" not in schema["properties"]
     assert schema["additionalProperties"] is False
-    assert set(schema["required"]) == {"id", "title", "status", "authority", "dates", "targets"}
+    assert set(schema["required"]) == {"id", "title", "status", "authority", "dates"}
     authority, dates = schema["$defs"]["Authority"], schema["$defs"]["Dates"]
     assert authority["required"] == ["name", "kind"]
     assert dates["required"] == ["effective"]
