@@ -1,8 +1,9 @@
 """Names that are answered here and never asked of an upstream.
 
-localhost, invalid (RFC 6761 sections 6.3, 6.4), onion (RFC 7686) and the reverse zones of
-addresses that are private or no addresses at all (RFC 6303 section 4, RFC 7793): asking the
-world for them leaks what is local, and gets no answer that could be true.
+localhost, invalid (RFC 6761 sections 6.3, 6.4), onion (RFC 7686), resolver.arpa (RFC 9462 section
+6.4; what it has is in resinfo.py) and the reverse zones of addresses that are private or no
+addresses at all (RFC 6303 section 4, RFC 7793): asking the world for them leaks what is local,
+and gets no answer that could be true.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Literal
 
 from geodns.model.message import ANY, Query
 from geodns.model.name import ancestors, from_labels
+from geodns.serve.resinfo import RESOLVER_ARPA
 
 Verdict = Literal["address", "nxdomain", "nodata"]
 
@@ -35,6 +37,7 @@ ZONES = frozenset(
         LOCALHOST,
         from_labels([b"invalid"]),
         from_labels([b"onion"]),
+        RESOLVER_ARPA,
         *map(_reverse4, ("0", "10", "127", "254.169", "168.192", "255.255.255.255")),
         *map(_reverse4, ("2.0.192", "100.51.198", "113.0.203")),
         *(_reverse4(f"{octet}.172") for octet in range(16, 32)),
@@ -59,4 +62,6 @@ def local_verdict(query: Query, zone: bytes) -> Verdict:
     """What is said of a name in a local zone; "address" stands for the loopback addresses."""
     if zone == LOCALHOST:
         return "address" if query.qtype in (1, 28, ANY) else "nodata"
+    if zone == RESOLVER_ARPA:
+        return "nodata"
     return "nodata" if query.folded == zone else "nxdomain"

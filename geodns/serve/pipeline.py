@@ -69,6 +69,7 @@ from geodns.serve.guard import (
 )
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
+from geodns.serve.resinfo import RESINFO, RESOLVER_ARPA, resinfo_data
 from geodns.serve.rulings import RulingLog
 from geodns.upstream.cache import Cache, Entry, cache_key
 from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
@@ -134,6 +135,7 @@ class Pipeline:
             self.fast.guard.take_rates(rates)
         self._version = settings["server"].get("version")
         self._identity = settings["server"].get("identity")
+        self._resinfo = resinfo_data(settings)
         self._explains = settings["errors"]["structured_transports"] == "any"
         self._structured = settings["errors"]["structured_option"]
         self.fast.heed(self._structured or 0)
@@ -459,6 +461,8 @@ class Pipeline:
         self._counts["local"] += 1
         verdict = local_verdict(asked.query, zone)
         options = reply.Options(ecs=self._ecs_option(asked, named=asked.ruling.named))
+        if asked.query.qtype == RESINFO and asked.query.folded == RESOLVER_ARPA:
+            return reply.record(asked.query, self._resinfo, TTL, options, asked.limit)
         action: Action = "sinkhole" if verdict == "address" else verdict
         return reply.block(asked.query, action, TTL, zone, LOOPBACK, options, asked.limit)
 

@@ -141,6 +141,12 @@ def text_answer(query: Query, text: str, limit: int) -> bytes:
     )
 
 
+def record(query: Query, data: bytes, ttl: int, options: Options, limit: int) -> bytes:
+    """An answer of one record of the type that was asked for. ttl: seconds."""
+    made = b"\xc0\x0c" + _RECORD.pack(query.qtype, IN, ttl, len(data)) + data
+    return _assemble(query, _NOERROR, (1, 0), made, options, limit)
+
+
 def block(
     query: Query,
     action: Action,
