@@ -79,8 +79,8 @@ cdef class KeptAnswers:
             for slot in range(first, first + WAYS):
                 if self.expires_[slot] < self.expires_[chosen]:
                     chosen = slot
-            self.used += self.key_[chosen] == 0
         cdef Py_ssize_t base = chosen * KEPT_OCTETS
+        self.used += (packet.shape[0] > 0) - (self.packet_[chosen] > 0)
         _copy(self.data_, base, key, 0, size)
         _copy(self.data_, base + size, packet, 0, packet.shape[0])
         self.hashed_[chosen] = hashed
@@ -125,6 +125,7 @@ cdef class KeptAnswers:
     cdef int forget(self) except -1:
         self.expires_[:] = 0
         self.key_[:] = 0
+        self.packet_[:] = 0
         self.hashed_[:] = 0
         self.used = 0
         return 0

@@ -283,3 +283,23 @@ cdef class Scan:
             if networks.hold(<int>self.held[3 * at + 2], self.held[3 * at], self.held[3 * at + 1]):
                 return True
         return False
+
+
+def scan_response(bytes packet):
+    """What ``Scan`` reads of a response, None where it declines: for tests beside read_response.
+
+    Returns (message without its OPT, offsets of TTLs, lifetime, aliases, addresses).
+    """
+    cdef Scan scan = Scan()
+    cdef int row, at
+    if not scan.read(packet):
+        return None
+    kept = bytearray(packet[:scan.end])
+    kept[0:2] = b"\0\0"
+    kept[10:12] = (<object>scan.additional).to_bytes(2, "big")
+    names = [bytes(scan.names[row * NAME_ROOM:row * NAME_ROOM + scan.sizes[row]])
+             for row in range(1, scan.count)]
+    held = [_packed(<int>scan.held[3 * at + 2], scan.held[3 * at], scan.held[3 * at + 1])
+            for at in range(scan.held_count)]
+    ttls = tuple([scan.ttls[at] for at in range(scan.ttl_count)])
+    return bytes(kept), ttls, scan.lifetime, tuple(names), tuple(held)
