@@ -5,7 +5,7 @@ cdef enum:
     LANES = 128
     WIDTH = 16
     USES = 32
-    LARGEST = 65535
+    LARGEST = 4096
 
 cdef double LANE_AGE = 5.0
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geodns.model.message import option, opt_record
+from geodns.model.message import opt_record, option
 from geodns.model.response import read_response
 from tests.policy.making import wire
 
