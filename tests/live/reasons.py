@@ -82,10 +82,6 @@ class Reason:
 
 REASONS = (
     Reason(
-        "cookies (RFC 7873) are not built yet, so that their length is not looked at",
-        lambda seen, ours, theirs: 10 in seen.options and theirs == "FORMERR OPT",
-    ),
-    Reason(
         "an operation that is not implemented is NOTIMP, whatever stands behind the header",
         lambda seen, ours, theirs: (
             seen.opcode not in (0, 4, 5)
