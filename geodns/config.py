@@ -71,7 +71,10 @@ def load_state(path: Path | None) -> tuple[Path, tuple[Fault, ...]]:
         state = _find_state(text)
         server = {} if state is None else {"state": state}
         base = chosen.resolve().parent
-        found = Settings.model_validate({"server": server}, context={"base": base})
+        try:
+            found = Settings.model_validate({"server": server}, context={"base": base})
+        except ValidationError:
+            raise error from None
         return found.server.state, error.faults
 
 
@@ -79,14 +82,14 @@ def _find_state(text: str) -> str | None:
     """``state`` of [server], also in a text that is no TOML elsewhere."""
     try:
         state = tomllib.loads(text)["server"]["state"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         section = re.search(
             r"^\s*\[\s*server\s*\](.*?)(?=^\s*\[|\Z)", text, re.DOTALL | re.MULTILINE
         )
         line = section and re.search(r"^\s*(state\s*=.*)$", section[1], re.MULTILINE)
         try:
             state = tomllib.loads(line[1])["state"] if line else None
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             state = None
     except (KeyError, TypeError):
         state = None
@@ -97,7 +100,9 @@ def parse_settings(text: str, path: Path) -> Settings:
     """Read the text of a settings file that is (or would be) at ``path``."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise SettingsError([Fault("is nested too deeply to be settings", str(path))]) from None
+    except ValueError as error:
         match = re.search(r"\s*\(at line (\d+), column \d+\)", str(error))
         message = str(error) if match is None else str(error).replace(match[0], "")
         raise SettingsError(

@@ -106,7 +106,7 @@ class Control:
         try:
             command = json.loads(line)["command"]
             answer = self._commands[command]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             known = ", ".join(sorted(self._commands))
             return {"error": f"unknown command; known: {known}"}
         return answer()

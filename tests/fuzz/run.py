@@ -27,14 +27,25 @@ from typing import Any
 HERE = Path(__file__).parent
 KEPT = HERE / "corpus"
 FOUND = HERE.parents[1] / "build" / "fuzz"
-LONGEST = {"tables": 61, "lists": 400}
+LONGEST = {"tables": 61, "lists": 400, "databases": 61, "damaged": 61, "control": 200}
 """Octets of an input at most; 700 for the others, so that packets of any size class fit."""
 INSTRUMENTED = [
     "geodns.fastpath.index",
     "geodns.fastpath.lookup",
     "geodns.fastpath.packet",
     "geodns.fastpath.pure",
+    "geodns.locate.client",
+    "geodns.locate.geofeed",
+    "geodns.locate.geoip",
     "geodns.model.message",
+    "geodns.model.name",
+    "geodns.model.proxy",
+    "geodns.model.response",
+    "geodns.model.scrub",
+    "geodns.orders.feeds.take",
+    "geodns.orders.read",
+    "geodns.orders.targets",
+    "geodns.upstream.flight",
 ]
 
 

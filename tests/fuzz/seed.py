@@ -63,10 +63,126 @@ def responses() -> Iterator[bytes]:
         yield head + wire("x.Y") + struct.pack("!HH", qtype, 1) + body
 
 
+ORDER = b"""id = "it-x"
+title = "T"
+status = "active"
+jurisdiction = ["IT", "FR"]
+except = ["US-CA"]
+authority = { name = "N", kind = "court", url = "https://a.b" }
+[dates]
+effective = 2022-07-11
+expires = 2030-01-01T00:00:00+02:00
+[targets]
+domains = ["A.b", "b\xc3\xbccher.example"]
+exact = ["c.b"]
+below = ["d.b"]
+networks = ["192.0.2.0/24", "2001:db8::/32"]
+exempt = ["x.a.b"]
+files = ["l.txt"]
+[response]
+action = "sinkhole"
+addresses = ["192.0.2.1"]
+ttl = 60
+[disclosure]
+text = "Because."
+contact = ["mailto:a@b.c"]
+incident = { db = "lumen", id = "1" }
+\0a.example
+# comment
+b.example
+"""
+SETTINGS = b"""[server]
+listen = ["127.0.0.1:5053", "[::1]:53"]
+workers = 2
+clients = ["127.0.0.0/8", "::1"]
+[upstream]
+servers = ["192.0.2.1", "192.0.2.2:5300", "tls://192.0.2.3#a.b"]
+timeout = 1.5
+[cache]
+size = 1000000
+[geoip]
+databases = []
+geofeeds = ["x.csv"]
+[trust]
+ecs = ["192.0.2.0/24"]
+[orders]
+never_block = ["a.b"]
+[limits]
+misses = 10
+"""
+
+
+def written() -> dict[str, list[bytes]]:
+    """What people write: order files, settings, geofeeds, lists, control commands."""
+    deep = b"x = " + b"[" * 600
+    lists = [
+        b"a.example\nb.example\n",
+        b"0.0.0.0 a.example\n127.0.0.1 b.example # x\n",
+        b"||a.example^\n@@||b.example^\n! c\n",
+        b"$TTL 60\n@ SOA a. b. 1 2 3 4 5\na.example CNAME .\n*.a.example CNAME .\n",
+        b"192.0.2.1\n192.0.2.0/24\n2001:db8::/32\n",
+        b"192.0.2.1;a.example;http://a.example/x;org;1-2;2020-01-01\n",
+        b'[{"DomainAddress": "a.example", "InsertDate": "2020-01-01"}]',
+        b"<?xml version='1.0'?><a><PozycjaRejestru><AdresDomeny>a.b</AdresDomeny>"
+        b"</PozycjaRejestru></a>",
+        b"/ip dns static\nadd name=a.example type=NXDOMAIN\n",
+        b"<html>error</html>",
+        b"[" * 600,
+    ]
+    return {
+        "orders": [
+            ORDER,
+            ORDER.replace(b"sinkhole", b"nxdomain").replace(b'addresses = ["192.0.2.1"]\n', b""),
+            ORDER[: ORDER.index(b"[response]")].replace(b'files = ["l.txt"]\n', b""),
+            b'jurisdiction = "global"\nglobal_reason = "x"\n' + ORDER.replace(
+                b'jurisdiction = ["IT", "FR"]\nexcept = ["US-CA"]\n', b""),
+            deep,
+            b"x = 1" + b"0" * 600,
+        ],
+        "settings": [
+            SETTINGS,
+            deep,
+            b"x = 1" + b"0" * 600,
+            b"[server]\nworkers = 99999999999\n",
+            b'[server]\nstate = "a\\u0000b"\n',
+            b"",
+        ],
+        "geofeeds": [
+            b"127.39.0.0/16,IT,IT-25,Milano,20100\n2001:db8::/32,FR\n# c\n127.0.0.0/8,,,,\n",
+            b"\xef\xbb\xbf192.0.2.1,US,US-CA\r\n::ffff:192.0.2.0/120,XK\r\n",
+        ],
+        "feeds": [bytes([18]) + each for each in lists]
+        + [bytes([number]) + each for number in range(18) for each in lists[:9:4]],
+        "control": [
+            b'{"command": "status"}\n', b'{"command": "status"}\n{"command": ["x"]}\nnull\n',
+            b"[" * 190 + b"\n", b"\xff\n\n{}", b'{"command": {}}',
+        ],
+    }  # fmt: skip
+
+
+def hostile() -> list[bytes]:
+    """What an upstream says: how, then its message, with and without what must match."""
+    made = []
+    for packet in responses():
+        end = packet.index(0, 12) + 5
+        for how in (1, 3, 9, 17, 25):
+            made.append(bytes([how]) + packet[2:4] + packet[6:12] + packet[end:])
+        made += [bytes([how]) + packet for how in (0, 2, 6)]
+    return made
+
+
 def seeds() -> dict[str, list[bytes]]:
     """The inputs of each target."""
     asked = list(packets())
+    edits = [b"", b"\0\0\x40\xff", b"\xff\x01\0\0", b"\0\1\0\0\0\2\0\1", b"\xff\xff\xff\0"]
+    ecs = [ecs_option(subnet) for subnet in SUBNETS]
+    proxied = b"\r\n\r\n\0\r\nQUIT\n\x21\x12\0\x0c" + bytes(12)
     return {
+        **written(),
+        "upstream": hostile(),
+        "databases": [bytes([which]) + each for which in range(4) for each in edits],
+        "damaged": [bytes([which]) + each for which in (0, 1, 2, 129, 132) for each in edits],
+        "options": [*ecs, proxied, proxied[:12] + b"\x20\0\0\0", bytes(8), bytes(24)],
         "answer": [
             bytes([at * 128 + peer]) + packet
             for number, packet in enumerate(asked)

@@ -31,6 +31,7 @@ from geodns.upstream.cache import Cache, cache_key
 from tests.fastpath import twins
 from tests.fastpath.handmade import EVERYBODY, common_packets, roll_kept, roll_load, roll_runs
 from tests.fastpath.twins import PEERS, Twins
+from tests.fuzz import files, hostile
 from tests.policy.making import NOW, order, wire
 from tests.scenarios.asking import build
 
@@ -249,5 +250,9 @@ def _copied(values: Any) -> Any:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    each.__name__: each for each in (answer, query, response, lists, tables)
-}
+    each.__name__: each
+    for each in (
+        answer, query, response, lists, tables, hostile.upstream, files.orders, files.settings,
+        files.geofeeds, files.feeds, files.databases, files.damaged, files.control, files.options,
+    )
+}  # fmt: skip

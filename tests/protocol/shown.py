@@ -134,15 +134,18 @@ def octets(text: str) -> bytes:
     return out
 
 
-def read(packet: bytes) -> Message:
-    """Read a message whole. Raises ValueError where it is not well formed."""
+def read(packet: bytes, *, opaque: bool = False) -> Message:
+    """Read a message whole. Raises ValueError where it is not well formed.
+
+    opaque: what stands in record data is not looked at.
+    """
     try:
-        return _read(packet)
+        return _read(packet, opaque)
     except (IndexError, struct.error) as fault:
         raise ValueError(f"cut: {packet.hex()}") from fault
 
 
-def _read(packet: bytes) -> Message:
+def _read(packet: bytes, opaque: bool) -> Message:
     ident, flags, qd, an, ns, ar = struct.unpack_from("!6H", packet)
     at, question = 12, None
     if qd > 1:
@@ -168,9 +171,8 @@ def _read(packet: bytes) -> Message:
             options = tuple(_options(packet[at : at + length]))
             opt = klass, ttl >> 16 & 255, ttl & 0xFFFF, options
         else:
-            records.append(
-                Record(section, owner, kind, klass, ttl, _data(packet, at, length, kind))
-            )
+            data = packet[at : at + length] if opaque else _data(packet, at, length, kind)
+            records.append(Record(section, owner, kind, klass, ttl, data))
         at += length
     if at != len(packet):
         raise ValueError("octets behind the last record")

@@ -6,15 +6,12 @@ import json
 from collections.abc import Iterator
 from datetime import date
 
-from geodns.orders.feeds.row import FeedFault, Format, Row, decoded
+from geodns.orders.feeds.row import FeedFault, Format, Row, json_document
 
 
 def rows(data: bytes) -> Iterator[Row]:
     """A row for each object of the list."""
-    try:
-        found = json.loads(decoded(data))
-    except json.JSONDecodeError as error:
-        raise FeedFault(f"line {error.lineno}: it is no whole JSON document: {error.msg}") from None
+    found = json_document(data)
     items = found.get("list") if isinstance(found, dict) else None
     if not isinstance(items, list):
         raise FeedFault("it has no 'list'")

@@ -6,14 +6,13 @@ Times are local to Warsaw and have no zone; only their day is used here.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
 
-from geodns.orders.feeds.row import FeedFault, Format, Row, decoded, head_lines
+from geodns.orders.feeds.row import FeedFault, Format, Row, decoded, head_lines, json_document
 
 NAMESPACE = "http://www.hazard.mf.gov.pl/2017/03/21/"
 
@@ -33,17 +32,14 @@ def xml_rows(data: bytes) -> Iterator[Row]:
         if _local(item.tag) != "PozycjaRejestru":
             continue
         number = item.get("Lp", "")
-        where = int(number) if number.isdecimal() else count
+        where = int(number) if number.isdecimal() and len(number) < 10 else count
         fields = {_local(child.tag): (child.text or "").strip() for child in item}
         yield _entry(where, fields, "AdresDomeny", "DataWpisu", "DataWykreslenia")
 
 
 def json_rows(data: bytes) -> Iterator[Row]:
     """A row for each object of CERT.PL's JSON list."""
-    try:
-        found = json.loads(decoded(data))
-    except json.JSONDecodeError as error:
-        raise FeedFault(f"line {error.lineno}: it is no whole JSON document: {error.msg}") from None
+    found = json_document(data)
     if not isinstance(found, list):
         raise FeedFault("it is not a JSON list")
     for count, item in enumerate(found, 1):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["domain", "exact", "below"]
 """What a name in a list stands for, in the words of order files: the name and all below it,
@@ -82,6 +83,19 @@ def decoded(data: bytes, encoding: str = "utf-8") -> str:
         line = data.count(b"\n", 0, error.start) + 1
         octet = data[error.start]
         raise FeedFault(f"line {line}: octet 0x{octet:02x} is not {encoding.upper()}") from None
+
+
+def json_document(data: bytes) -> Any:
+    """The list as one JSON document. Raises FeedFault where it is none, or none to be read."""
+    text = decoded(data)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FeedFault(f"line {error.lineno}: it is no whole JSON document: {error.msg}") from None
+    except RecursionError:
+        raise FeedFault("it is nested too deeply to be a list") from None
+    except ValueError as error:
+        raise FeedFault(f"it is no JSON document that can be read: {error}") from None
 
 
 def head_lines(head: bytes) -> list[bytes]:

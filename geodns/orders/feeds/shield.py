@@ -11,15 +11,12 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
-from geodns.orders.feeds.row import FeedFault, Format, Row, decoded
+from geodns.orders.feeds.row import FeedFault, Format, Row, json_document
 
 
 def rows(data: bytes) -> Iterator[Row]:
     """A row for each item of each ticket."""
-    try:
-        found = json.loads(decoded(data))
-    except json.JSONDecodeError as error:
-        raise FeedFault(f"line {error.lineno}: it is no whole JSON document: {error.msg}") from None
+    found = json_document(data)
     if isinstance(found, dict):
         found = found.get("data", [found] if "ticket_id" in found else None)
     if not isinstance(found, list):

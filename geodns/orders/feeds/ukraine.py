@@ -10,13 +10,12 @@ then on, and listed anew by a still later one. ``decisions`` (of PlayCity) holds
 from __future__ import annotations
 
 import gzip
-import json
 from collections.abc import Iterator
 from datetime import date
 from typing import Any
 from zlib import error as ZlibError
 
-from geodns.orders.feeds.row import FeedFault, Format, Row, decoded
+from geodns.orders.feeds.row import FeedFault, Format, Row, json_document
 
 _BLOCKS = frozenset(("block", "block_ip", "sanctions"))
 _DATES = ("date", "playcity_date", "nkek_decision_date", "first_seen_in_mirror")
@@ -33,10 +32,7 @@ def rows(data: bytes) -> Iterator[Row]:
             data = gzip.decompress(data)
         except (OSError, EOFError, ZlibError) as error:
             raise FeedFault(f"it cannot be unpacked: {error}") from None
-    try:
-        found = json.loads(decoded(data))
-    except json.JSONDecodeError as error:
-        raise FeedFault(f"line {error.lineno}: it is no whole JSON document: {error.msg}") from None
+    found = json_document(data)
     if not isinstance(found, dict) or not isinstance(
         orders := found.get("orders", found.get("decisions")), list
     ):
@@ -86,7 +82,7 @@ def _running(order: dict[str, Any], count: int) -> int:
     if "number" not in order:
         return count
     digits = str(order["number"]).rpartition("/")[2]
-    if not digits.isdecimal():
+    if not digits.isdecimal() or len(digits) > 9:
         raise FeedFault(f"order {order.get('number')!r} has no running number")
     return int(digits)
 
