@@ -30,6 +30,7 @@ MAGIC = b"GEODNSPT"
 FORMAT = 1
 HEADER = Struct("<8sII32s16x")
 """Magic, format version, number of sections, SHA-256 of all that follows the header."""
+_SPARE = HEADER.size - 16
 ENTRY = Struct("<QQ")
 """One entry of the section directory: offset from the start of the file, length; octets."""
 SECTIONS = ("B", "I", "I", "B", "Q", "Q", "I", "B", "I", "I", "Q", "Q", "I")
@@ -274,6 +275,8 @@ def _verify(buffer: mmap.mmap) -> None:
         raise ValueError("wrong magic number")
     if version != FORMAT or sections != len(SECTIONS):
         raise ValueError(f"format {version}, this program reads format {FORMAT}")
+    if any(buffer[_SPARE : HEADER.size]):
+        raise ValueError("octets of its header that nothing has a use for are not zero")
     with memoryview(buffer) as whole, whole[HEADER.size :] as rest:
         if hashlib.sha256(rest).digest() != digest:
             raise ValueError("the checksum does not match")

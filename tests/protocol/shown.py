@@ -137,7 +137,8 @@ def octets(text: str) -> bytes:
 def read(packet: bytes, *, opaque: bool = False) -> Message:
     """Read a message whole. Raises ValueError where it is not well formed.
 
-    opaque: what stands in record data is not looked at.
+    opaque: neither record data nor where the owners of authority and additional records point
+    is looked at.
     """
     try:
         return _read(packet, opaque)
@@ -159,7 +160,10 @@ def _read(packet: bytes, opaque: bool) -> Message:
     opt = None
     sections = ["answer"] * an + ["authority"] * ns + ["additional"] * ar
     for section in sections:
-        owner, at = _name(packet, at)
+        if opaque and section != "answer":
+            owner, at = b"\0" if not packet[at] else b"", _behind(packet, at)
+        else:
+            owner, at = _name(packet, at)
         kind, klass, ttl, length = struct.unpack_from("!HHIH", packet, at)
         at += 10
         if at + length > len(packet):
@@ -207,6 +211,12 @@ def _name(packet: bytes, at: int) -> tuple[bytes, int]:
         if not size:
             return b"".join(parts), at if end is None else end
     raise ValueError("a name without end")
+
+
+def _behind(packet: bytes, at: int) -> int:
+    while 0 < packet[at] < 64:
+        at += 1 + packet[at]
+    return at + (2 if packet[at] >= 0xC0 else 1)
 
 
 def _data(packet: bytes, at: int, length: int, kind: int) -> bytes:
