@@ -1,6 +1,7 @@
-"""From one HTTP request to one reply, without a socket: the rules of the page server.
+"""From one HTTP request to one reply: the rules of the page server.
 
-host -> client -> choose the order -> 451 with the notice, or 421 where nothing is blocked
+The host, the client, and the order that blocks the one for the other: by its name, else by
+where it leads. Then 451 with the notice, or 421 where nothing is blocked.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from geodns.blockpage import render
-from geodns.blockpage.choose import Choice, choose
+from geodns.blockpage.choose import choose, choose_by_answer
+from geodns.blockpage.follow import Follower
 from geodns.blockpage.forwarded import client_of
 from geodns.blockpage.host import Host, HostFault, read_host
 from geodns.blockpage.language import best, languages, preferences
@@ -65,18 +67,23 @@ class Answers:
     def __init__(self, settings: dict[str, Any], in_force: InForce) -> None:
         """settings: the JSON form of config.Settings."""
         self.counters: Counter[str] = Counter()
+        self.follower: Follower | None = None
         self.apply(settings, in_force)
 
     def apply(self, settings: dict[str, Any], in_force: InForce) -> None:
         """Take over other settings and orders, for every answer from now on."""
         self._in_force = in_force
         self._trusted = Networks(settings["trust"]["forwarded"])
+        self._clients = Networks(settings["server"]["clients"])
         self._operator = Operator.of(settings["blockpage"])
         self._language: str = settings["blockpage"]["language"]
 
-    def answer(self, request: Request) -> Reply:
+    async def answer(self, request: Request) -> Reply:
         """The reply to a request."""
-        notice = self._notice(request)
+        in_force = self._in_force
+        notice = self._notice(request, in_force)
+        if notice.status == 421:
+            notice = await self._follow(notice, in_force)
         order = notice.order
         self.counters[f"blockpage/{notice.status}"] += 1
         if order is not None:
@@ -92,14 +99,33 @@ class Answers:
         """Whom a request is judged by."""
         return client_of(request.peer, self._trusted, request.forwarded, request.x_forwarded_for)
 
-    def _notice(self, request: Request) -> Notice:
+    async def _follow(self, notice: Notice, in_force: InForce) -> Notice:
+        """Look at where a name leads that no order names.
+
+        Only for those who may ask the resolver: others cannot have been sent here by it, and
+        must not make this server ask.
+        """
+        host, choice = notice.host, notice.choice
+        if self.follower is None or host is None or host.name is None or choice is None:
+            return notice
+        client = choice.located.client
+        width = 4 if client.version == 4 else 16
+        if client.prefix != width * 8 or client.address.to_bytes(width) not in self._clients:
+            return notice
+        async for response in self.follower.answers(host.name):
+            choice = choose_by_answer(in_force, choice, response)
+            if choice.order is not None:
+                return Notice(451, self._operator, host, choice)
+        return notice
+
+    def _notice(self, request: Request, in_force: InForce) -> Notice:
         if request.method not in METHODS:
             return Notice(501, self._operator)
         try:
             host = self._host(request)
         except HostFault:
             return Notice(400, self._operator)
-        choice = self.choose(self.client(request), host)
+        choice = choose(in_force, self.client(request), host.name)
         return Notice(421 if choice.order is None else 451, self._operator, host, choice)
 
     def _host(self, request: Request) -> Host:
@@ -110,10 +136,6 @@ class Answers:
         if not request.hosts:
             raise HostFault("no host")
         return read_host(request.hosts[0])
-
-    def choose(self, client: Client, host: Host) -> Choice:
-        """The order that blocks a host for a client."""
-        return choose(self._in_force, client, host.name)
 
     def _reply(self, notice: Notice, request: Request) -> Reply:
         wanted = preferences(request.accept_language)

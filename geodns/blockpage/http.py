@@ -59,7 +59,7 @@ class PageServer:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; a fault of ours costs that request only."""
         try:
-            reply = self.answers.answer(_read(request))
+            reply = await self.answers.answer(_read(request))
         except Exception as fault:
             kind = type(fault).__name__
             self.answers.counters[f"blockpage/internal/{kind}"] += 1

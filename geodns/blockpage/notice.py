@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from geodns.blockpage.choose import Choice
 from geodns.blockpage.host import Host
+from geodns.model.language import UNDETERMINED
 from geodns.model.name import to_text
 from geodns.policy.snapshot import OrderRecord
 
@@ -80,6 +81,8 @@ def order_facts(choice: Choice) -> dict[str, Any]:
             "id": order.id,
             "title": order.title,
             "text": disclosed.text,
+            "language": None if disclosed.language == UNDETERMINED else disclosed.language,
+            "translations": dict(disclosed.translations),
             "authority": _filled(
                 {
                     "name": order.authority,
@@ -106,7 +109,7 @@ def order_facts(choice: Choice) -> dict[str, Any]:
 
 
 def _filled(facts: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if value not in (None, "", [])}
+    return {key: value for key, value in facts.items() if value not in (None, "", [], {})}
 
 
 def _iso(epoch: float | None, timezone: str) -> str | None:

@@ -24,6 +24,7 @@ import uvloop
 
 from geodns import app, logs
 from geodns.blockpage.answer import Answers
+from geodns.blockpage.follow import MISSES, Follower
 from geodns.blockpage.http import PageServer
 from geodns.errors import GeodnsError
 from geodns.serve.inforce import InForce
@@ -46,6 +47,7 @@ class PageProcess:
         self._listen = listen
         self._server: PageServer | None = None
         self._in_force: InForce | None = None
+        self._upstream: dict[str, Any] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._done = asyncio.Event()
 
@@ -104,12 +106,25 @@ class PageProcess:
             else:
                 self._server.answers.apply(settings, in_force)
                 self._server.connections = settings["blockpage"]["connections"]
+            self._follow(settings["upstream"])
         except Exception as error:
             reason = str(error) if isinstance(error, GeodnsError) else repr(error)
             self._tell({"refused": reason})
             return
         self._in_force = in_force
         self._tell({"loaded": in_force.snapshot.digest})
+
+    def _follow(self, upstream: dict[str, Any]) -> None:
+        """Ask other upstreams from now on, where they have changed."""
+        if upstream == self._upstream or self._server is None:
+            return
+        self._upstream = upstream
+        answers = self._server.answers
+        before, answers.follower = answers.follower, None
+        if before is not None:
+            before.close()
+        if upstream["servers"]:
+            answers.follower = Follower(app.make_forwarder(upstream, MISSES))
 
     async def _report(self) -> None:
         while True:

@@ -12,7 +12,9 @@ from importlib.resources import files
 from geodns.blockpage import wording
 from geodns.blockpage.language import Words, best, languages
 from geodns.blockpage.notice import Notice, incident_url
+from geodns.model.language import UNDETERMINED
 from geodns.model.name import to_text, unicode_of
+from geodns.policy.snapshot import Disclosed
 
 
 @cache
@@ -63,9 +65,14 @@ def _fill(text: str, **parts: str) -> str:
     return escape(text, quote=False).format(**parts)
 
 
-def _foreign(text: str, kind: str = "bdi") -> str:
-    """Text of unknown language and direction."""
-    return f'<{kind} lang="">{escape(text)}</{kind}>'
+def _foreign(text: str, language: str = UNDETERMINED) -> str:
+    """Text that is not ours, of any direction. language: a BCP 47 tag."""
+    return f'<bdi lang="{_lang(language)}">{escape(text)}</bdi>'
+
+
+def _lang(tag: str) -> str:
+    """A tag as HTML has it, where an unknown language is the empty one."""
+    return "" if tag == UNDETERMINED else escape(tag)
 
 
 def _link(url: str, text: str | None = None) -> str:
@@ -101,12 +108,16 @@ def _title(notice: Notice, words: Words) -> tuple[str, list[str]]:
     lead = [
         _fill(
             words[f"blocked_by_{told}"],
-            authority=f"<strong>{_foreign(order.authority)}</strong>",
+            authority=f"<strong>{_foreign(order.authority, order.disclosed.language)}</strong>",
             operator=operator,
         )
     ]
-    if notice.choice is not None and notice.choice.alias and order.disclosed.text is not None:
-        lead.append(_fill(words["blocked_through"], alias=_name(notice.choice.alias)))
+    choice = notice.choice
+    if choice is not None and order.disclosed.text is not None:
+        if choice.alias is not None:
+            lead.append(_fill(words["blocked_through"], alias=_name(choice.alias)))
+        elif not choice.target:
+            lead.append(escape(words["blocked_address"]))
     return _fill(words["blocked_title"], host=_host(notice)), lead
 
 
@@ -117,7 +128,7 @@ def _name(wire: bytes) -> str:
 
 def _sections(notice: Notice, words: Words, wanted: Sequence[str]) -> Iterator[str]:
     if notice.order is not None:
-        yield from _section("order", words["order_heading"], _order(notice, words))
+        yield from _section("order", words["order_heading"], _order(notice, words, wanted))
         yield from _section("appeal", words["appeal_heading"], _appeal(notice, words))
     if notice.choice is not None and notice.host is not None and notice.host.name is not None:
         yield from _section("place", words["place_heading"], _place(notice, words))
@@ -130,12 +141,13 @@ def _section(name: str, heading: str, content: Iterator[str]) -> Iterator[str]:
     yield "</section>"
 
 
-def _order(notice: Notice, words: Words) -> Iterator[str]:
+def _order(notice: Notice, words: Words, wanted: Sequence[str]) -> Iterator[str]:
     order = notice.order
     assert order is not None
     disclosed = order.disclosed
     if disclosed.text is not None:
-        yield f'<blockquote dir="auto" lang="">{escape(disclosed.text)}</blockquote>'
+        tag, text = sentence(disclosed, (*wanted, words.tag))
+        yield f'<blockquote dir="auto" lang="{_lang(tag)}">{escape(text)}</blockquote>'
     yield "<dl>"
     for label, value in _rows(notice, words):
         yield f"<div><dt>{escape(words[f'label_{label}'])}</dt><dd>{value}</dd></div>"
@@ -144,11 +156,22 @@ def _order(notice: Notice, words: Words) -> Iterator[str]:
         yield f"<p>{escape(words['undisclosed'])}</p>"
 
 
+def sentence(disclosed: Disclosed, wanted: Sequence[str]) -> tuple[str, str]:
+    """The order's sentence in the language that is wanted first, with its tag.
+
+    Its own language is told where it has none of those wanted.
+    """
+    told = {disclosed.language: disclosed.text or "", **dict(disclosed.translations)}
+    tag = best(wanted, told) or disclosed.language
+    return tag, told[tag]
+
+
 def _rows(notice: Notice, words: Words) -> Iterator[tuple[str, str]]:
     order, choice = notice.order, notice.choice
     assert order is not None and choice is not None
     disclosed = order.disclosed
-    authority = _foreign(order.authority)
+    language = disclosed.language
+    authority = _foreign(order.authority, language)
     identifier = f"<code>{escape(order.id)}</code>"
     if disclosed.text is None:
         yield "authority", authority
@@ -156,12 +179,12 @@ def _rows(notice: Notice, words: Words) -> Iterator[tuple[str, str]]:
         return
     kind = escape(words[f"kind_{order.authority_kind}"])
     yield "authority", f"{authority} <span>({kind}, {_place_name(words, order.place)})</span>"
-    yield "title", _foreign(order.title)
+    yield "title", _foreign(order.title, language)
     yield "order", identifier
     if order.reference:
-        yield "reference", _foreign(order.reference)
+        yield "reference", _foreign(order.reference, language)
     if order.legal_basis:
-        yield "legal_basis", _foreign(order.legal_basis)
+        yield "legal_basis", _foreign(order.legal_basis, language)
     for label, epoch in (
         ("issued", disclosed.issued),
         ("effective", order.effective),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from datetime import UTC, datetime
@@ -78,6 +79,11 @@ def answers(orders: InForce) -> Answers:
     return Answers(settings(), orders)
 
 
+def reply(answers: Answers, asked: Request) -> Reply:
+    """The reply to a request that nobody upstream is asked for."""
+    return asyncio.run(answers.answer(asked))
+
+
 def request(host: str, peer: str = ITALIAN, method: str = "GET", **fields: Any) -> Request:
     return Request(method, ip_address(peer).packed, (host,), **fields)
 
@@ -127,11 +133,11 @@ class Outline(HTMLParser):
 
 
 def test_an_italian_is_told_and_a_frenchman_is_not(answers: Answers) -> None:
-    told = answers.answer(request("www.full.example"))
+    told = reply(answers, request("www.full.example"))
     assert told.status == 451
     assert told.headers["Link"] == '<https://rete.example/blocchi>; rel="blocked-by"'
     assert "it-full" in text(told)
-    neutral = answers.answer(request("www.full.example", FRENCH))
+    neutral = reply(answers, request("www.full.example", FRENCH))
     assert neutral.status == 421
     assert "Link" not in neutral.headers
     for word in ("it-full", "Tribunale", "R.G."):
@@ -165,22 +171,22 @@ def test_an_italian_is_told_and_a_frenchman_is_not(answers: Answers) -> None:
     ],
 )
 def test_status(answers: Answers, host: str, peer: str, status: int) -> None:
-    assert answers.answer(request(host, peer)).status == status
+    assert reply(answers, request(host, peer)).status == status
 
 
 def test_requests_without_one_host(answers: Answers) -> None:
     peer = ip_address(ITALIAN).packed
-    assert answers.answer(Request("GET", peer, ())).status == 400
-    assert answers.answer(Request("GET", peer, ("full.example", "full.example"))).status == 400
+    assert reply(answers, Request("GET", peer, ())).status == 400
+    assert reply(answers, Request("GET", peer, ("full.example", "full.example"))).status == 400
     absolute = Request("GET", peer, ("other.example",), authority="full.example:80")
-    assert answers.answer(absolute).status == 451
+    assert reply(answers, absolute).status == 451
 
 
 def test_every_method_of_a_site_is_refused_alike(answers: Answers) -> None:
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
-        assert answers.answer(request("full.example", method=method)).status == 451
+        assert reply(answers, request("full.example", method=method)).status == 451
     for method in ("CONNECT", "TRACE", "BREW", "get"):
-        assert answers.answer(request("full.example", method=method)).status == 501
+        assert reply(answers, request("full.example", method=method)).status == 501
 
 
 def test_the_visitor_behind_a_proxy(answers: Answers) -> None:
@@ -192,11 +198,11 @@ def test_the_visitor_behind_a_proxy(answers: Answers) -> None:
         (ITALIAN, FRENCH, 451),
     ):
         asked = request("full.example", peer, x_forwarded_for=(field,))
-        assert answers.answer(asked).status == status, (peer, field)
+        assert reply(answers, asked).status == status, (peer, field)
 
 
 def test_all_that_may_be_told_is_told(answers: Answers) -> None:
-    shown = Outline(text(answers.answer(request("full.example", accept_language="it")))).text
+    shown = Outline(text(reply(answers, request("full.example", accept_language="it")))).text
     for word in (
         "full.example è bloccato",
         "Tribunale (autorità giudiziaria, Italia)",
@@ -218,7 +224,7 @@ def test_all_that_may_be_told_is_told(answers: Answers) -> None:
 
 
 def test_links_go_where_the_order_says(answers: Answers) -> None:
-    outline = Outline(text(answers.answer(request("full.example"))))
+    outline = Outline(text(reply(answers, request("full.example"))))
     links = {link["href"] for link in outline.tags("a")}
     assert links == {
         "mailto:a@example.org",
@@ -238,7 +244,7 @@ def test_links_go_where_the_order_says(answers: Answers) -> None:
 def test_an_order_that_discloses_nothing_tells_its_id_and_authority_only(
     answers: Answers, accept: str
 ) -> None:
-    told = text(answers.answer(request("silent.example", accept=accept)))
+    told = text(reply(answers, request("silent.example", accept=accept)))
     assert "it-silent" in told
     assert "Tribunale" in told
     lowered = told.lower()
@@ -248,16 +254,16 @@ def test_an_order_that_discloses_nothing_tells_its_id_and_authority_only(
 
 
 def test_the_operators_own_block(answers: Answers) -> None:
-    shown = Outline(text(answers.answer(request("own.example", FRENCH)))).text
+    shown = Outline(text(reply(answers, request("own.example", FRENCH)))).text
     assert "Rete Esempio blocks this name where you are, under its own rules." in shown
     assert "Has force inall places" in shown
 
 
 def test_json(answers: Answers) -> None:
     asked = request("full.example", accept="application/json, text/html;q=0.9")
-    reply = answers.answer(asked)
-    assert (reply.status, reply.headers["Vary"]) == (451, "Accept, Accept-Language")
-    assert document(reply) == {
+    found = reply(answers, asked)
+    assert (found.status, found.headers["Vary"]) == (451, "Accept, Accept-Language")
+    assert document(found) == {
         "type": "about:blank",
         "title": "Unavailable For Legal Reasons",
         "status": 451,
@@ -312,8 +318,8 @@ def test_json(answers: Answers) -> None:
 )
 def test_accept(answers: Answers, accept: str, kind: str) -> None:
     for host in ("full.example", "other.example", ""):
-        reply = answers.answer(request(host, accept=accept))
-        assert reply.headers["Content-Type"] == kind
+        found = reply(answers, request(host, accept=accept))
+        assert found.headers["Content-Type"] == kind
 
 
 def test_language_of_page(answers: Answers) -> None:
@@ -324,32 +330,32 @@ def test_language_of_page(answers: Answers) -> None:
         ("de", "fr", "fr"),
         ("de", "tlh", "de"),
     ):
-        reply = answers.answer(request("full.example", accept_language=field, lang=lang))
-        assert reply.headers["Content-Language"] == tag
-        assert Outline(text(reply)).tags("html") == [{"lang": tag, "dir": "ltr"}]
+        found = reply(answers, request("full.example", accept_language=field, lang=lang))
+        assert found.headers["Content-Language"] == tag
+        assert Outline(text(found)).tags("html") == [{"lang": tag, "dir": "ltr"}]
     for host in ("other.example", ""):
         assert (
-            answers.answer(request(host, accept_language="it")).headers["Content-Language"] == "it"
+            reply(answers, request(host, accept_language="it")).headers["Content-Language"] == "it"
         )
 
 
 def test_default_language_is_a_setting(orders: InForce) -> None:
     answers = Answers(settings(language="it"), orders)
-    assert answers.answer(request("full.example")).headers["Content-Language"] == "it"
+    assert reply(answers, request("full.example")).headers["Content-Language"] == "it"
 
 
 @pytest.mark.parametrize(
     "host", ["full.example", "silent.example", "other.example", "192.0.2.1", ""]
 )
 def test_no_script_and_nothing_from_elsewhere(answers: Answers, host: str) -> None:
-    reply = answers.answer(request(host))
-    assert reply.headers["Cache-Control"] == "no-store"
-    assert reply.headers["X-Content-Type-Options"] == "nosniff"
-    assert reply.headers["Referrer-Policy"] == "no-referrer"
-    policy = reply.headers["Content-Security-Policy"]
+    found = reply(answers, request(host))
+    assert found.headers["Cache-Control"] == "no-store"
+    assert found.headers["X-Content-Type-Options"] == "nosniff"
+    assert found.headers["Referrer-Policy"] == "no-referrer"
+    policy = found.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert style_hash() in policy
-    outline = Outline(text(reply))
+    outline = Outline(text(found))
     names = {tag for tag, _ in outline.seen}
     assert not names & {"script", "img", "iframe", "form", "input", "object", "video"}
     assert [link for link in outline.tags("link") if link["href"] != "data:,"] == []
@@ -360,7 +366,7 @@ def test_no_script_and_nothing_from_elsewhere(answers: Answers, host: str) -> No
 @pytest.mark.parametrize("host", ["full.example", "silent.example", "own.example", "x.example", ""])
 def test_outline_for_readers_who_cannot_see(answers: Answers, host: str) -> None:
     """WCAG 1.3.1, 2.4.1, 2.4.2, 3.1.1, 3.1.2: landmarks, headings, title, languages."""
-    outline = Outline(text(answers.answer(request(host))))
+    outline = Outline(text(reply(answers, request(host))))
     for one in ("html", "title", "main", "h1", "nav", "footer"):
         assert len(outline.tags(one)) == 1, one
     ids = {each.get("id") for _, each in outline.seen} - {None}
@@ -413,16 +419,16 @@ def test_what_an_order_says_cannot_become_markup(tmp_path: Path) -> None:
         },
     )
     answers = Answers(settings(operator=evil), in_force(tmp_path, hostile))
-    outline = Outline(text(answers.answer(request("evil.example"))))
+    outline = Outline(text(reply(answers, request("evil.example"))))
     assert outline.tags("script") == []
     assert outline.text.count("<script>alert(1)</script>{host}") >= 6
 
 
 def test_a_request_cannot_become_markup(answers: Answers) -> None:
     for host in ("<script>.example", "{host}.example", "a'b.example", "%3Cb%3E.example"):
-        reply = answers.answer(request(host, accept_language="<script>", lang='"><script>'))
-        assert reply.status == 400
-        assert "script>" not in text(reply)
+        found = reply(answers, request(host, accept_language="<script>", lang='"><script>'))
+        assert found.status == 400
+        assert "script>" not in text(found)
 
 
 def test_other_orders_and_settings_take_over(answers: Answers, orders: InForce) -> None:
@@ -430,8 +436,8 @@ def test_other_orders_and_settings_take_over(answers: Answers, orders: InForce) 
     base = orders.snapshot
     amended = LayeredSnapshot(amend_snapshot(base, lifted, NOW), base)
     answers.apply(settings(operator="Anders"), InForce(amended, orders.places))
-    assert answers.answer(request("full.example")).status == 421
-    assert "Anders" in text(answers.answer(request("silent.example")))
+    assert reply(answers, request("full.example")).status == 421
+    assert "Anders" in text(reply(answers, request("silent.example")))
 
 
 def test_what_is_disclosed_survives_the_snapshot(orders: InForce) -> None:
@@ -458,7 +464,47 @@ def dated(loaded: LoadedOrder) -> LoadedOrder:
 
 def test_dates_of_issue_and_review(tmp_path: Path) -> None:
     answers = Answers(settings(), in_force(tmp_path, dated(OWN), dated(SILENT)))
-    shown = Outline(text(answers.answer(request("own.example")))).text
+    shown = Outline(text(reply(answers, request("own.example")))).text
     assert "Issued1 July 2024" in shown
     assert "To be reviewed on1 July 2029" in shown
-    assert "July" not in text(answers.answer(request("silent.example")))
+    assert "July" not in text(reply(answers, request("silent.example")))
+
+
+TRANSLATED = order(
+    "translated",
+    domains=["translated.example"],
+    text="Inibito.",
+    disclosure={
+        "language": "it",
+        "translations": {"de": {"text": "Gesperrt."}, "pt-BR": {"text": "Bloqueado."}},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("accept_language", "tag", "told"),
+    [
+        ("it", "it", "Inibito."),
+        ("de-CH", "de", "Gesperrt."),
+        ("pt-BR, de;q=0.5", "pt-BR", "Bloqueado."),
+        ("fr, de;q=0.5", "de", "Gesperrt."),
+        ("fr", "it", "Inibito."),
+        ("", "it", "Inibito."),
+    ],
+)
+def test_the_orders_sentence_in_the_visitors_language(
+    tmp_path: Path, accept_language: str, tag: str, told: str
+) -> None:
+    answers = Answers(settings(), in_force(tmp_path, TRANSLATED))
+    found = reply(answers, request("translated.example", accept_language=accept_language))
+    outline = Outline(text(found))
+    assert outline.tags("blockquote") == [{"dir": "auto", "lang": tag}]
+    assert told in outline.text
+    assert {"lang": "it"} in outline.tags("bdi")
+
+
+def test_json_has_every_language(tmp_path: Path) -> None:
+    answers = Answers(settings(), in_force(tmp_path, TRANSLATED))
+    found = document(reply(answers, request("translated.example", accept="application/json")))
+    assert found["order"]["language"] == "it"
+    assert found["order"]["translations"] == {"de": "Gesperrt.", "pt-BR": "Bloqueado."}

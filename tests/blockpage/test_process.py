@@ -132,6 +132,21 @@ def test_from_an_order_file_to_the_page(tmp_path: Path, upstream: Upstream) -> N
     assert IT not in server.log()
 
 
+def test_a_name_that_leads_to_a_blocked_address(tmp_path: Path, upstream: Upstream) -> None:
+    settings = write_settings(tmp_path, upstream.port, PAGE, workers=1)
+    text = sinkhole("it-network", "x.example")
+    save(
+        tmp_path / "orders/IT/it-network.toml",
+        text.replace('domains = ["x.example"]', 'networks = ["192.0.2.0/24"]'),
+    )
+    with running(settings) as server:
+        assert resolve(server.port, "mirror.example", IT) == [SINK]
+        assert resolve(server.port, "mirror.example", FR) == ["192.0.2.7"]
+        port = page_port(server)
+        assert get(port, "mirror.example")[0] == 451
+        assert get(port, "mirror.example", FR)[0] == 421
+
+
 def test_a_page_that_dies_is_started_again_and_harms_nobody(
     tmp_path: Path, upstream: Upstream
 ) -> None:
