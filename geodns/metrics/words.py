@@ -23,6 +23,9 @@ UPSTREAM = Family("upstream_events", "What happened between this server and upst
 TCP = Family("tcp_connection_events", "What became of TCP connections.", "event")
 UDP = Family("udp_events", "UDP packets that could not be sent or read.", "event")
 FAST = Family("fast_path_packets", "Packets that the fast path dealt with alone.", "outcome")
+COOKIES = Family("cookies", "Queries with a DNS cookie, by what it was worth.", "state")
+RATE = Family("rate_limited_replies", "Replies over the rate, by what became of them.", "fate")
+PROXY = Family("proxy_faults", "PROXY headers that are not where they must be.", "fault")
 RULING_LINES = Family("ruling_log_lines", "Lines of the ruling log.", "outcome")
 
 COUNTERS: dict[str, tuple[Family, str | None]] = {
@@ -35,6 +38,7 @@ COUNTERS: dict[str, tuple[Family, str | None]] = {
     "malformed": (REPLIES, "malformed"),
     "dropped": (REPLIES, "dropped"),
     "overload": (REPLIES, "overload"),
+    "overload/client": (REPLIES, "client_overload"),
     "upstream/failed": (REPLIES, "failed"),
     "unlocated": (Family("unlocated_queries", "Queries of clients whose place is unknown."), None),
     "fast/queries": (FAST, "answered"),
@@ -59,6 +63,16 @@ COUNTERS: dict[str, tuple[Family, str | None]] = {
     "upstream/mismatched": (UPSTREAM, "mismatched"),
     "upstream/malformed": (UPSTREAM, "malformed"),
     "upstream/shared": (UPSTREAM, "shared"),
+    "upstream/probes": (UPSTREAM, "probe"),
+    "cookie/new": (COOKIES, "new"),
+    "cookie/valid": (COOKIES, "valid"),
+    "cookie/bad": (COOKIES, "bad"),
+    "rate/dropped": (RATE, "dropped"),
+    "rate/truncated": (RATE, "truncated"),
+    "rate/over": (RATE, "only_counted"),
+    "proxy/missing": (PROXY, "missing"),
+    "proxy/malformed": (PROXY, "malformed"),
+    "proxy/unexpected": (PROXY, "unexpected"),
     "tcp/open": (Family("tcp_connections", "Open TCP connections.", None, True), None),
     "tcp/accepted": (TCP, "accepted"),
     "tcp/refused": (TCP, "refused"),

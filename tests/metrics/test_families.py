@@ -115,8 +115,8 @@ def test_names_keep_the_conventions(scrape: Scrape) -> None:
 
 
 def test_a_counter_without_a_figure_of_its_own_is_an_event(scrape: Scrape) -> None:
-    scrape.found = document(proxy__missing=3, odd__now=5)
-    assert scrape.value("events_total", event="proxy/missing") == 3
+    scrape.found = document(odd__thing=3, odd__now=5)
+    assert scrape.value("events_total", event="odd/thing") == 3
     assert scrape.value("current", what="odd/now") == 5
 
 
