@@ -94,7 +94,7 @@ class Misses:
             return
         now = self._loop.time()
         if answers:
-            server.took(seconds / answers)
+            server.took(seconds / answers, answers)
         for _ in range(min(told["timeouts"], 3)):
             server.timed_out(now)
         if refused:

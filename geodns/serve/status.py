@@ -92,7 +92,7 @@ def describe(
             (each.scope_classes for each in supervisor.slots if each.scope_classes is not None),
             default=None,
         ),
-        "upstreams": supervisor.upstreams.summed(each.upstreams for each in supervisor.slots),
+        "upstreams": supervisor.upstreams(),
         "blockpage": None if page is None else page.describe(),
         "counters": {**supervisor.totals(), **({} if page is None else page.counters())},
         "gauges": sorted(GAUGES),

@@ -97,7 +97,7 @@ class Supervisor:
         self.current: Load | None = None
         self.generation = 0
         self.retired: dict[str, int] = {}
-        self.upstreams = Upstreams()
+        self._upstreams = Upstreams()
         self._spared = Spared()
         self._draining = asyncio.Event()
         self._starting = True
@@ -191,6 +191,10 @@ class Supervisor:
             for name, value in slot.counters.items():
                 totals[name] = totals.get(name, 0) + value
         return totals
+
+    def upstreams(self) -> list[dict[str, Any]]:
+        """What the workers know of each upstream server, added up (see upstreams.Upstreams)."""
+        return self._upstreams.summed(slot.upstreams for slot in (*self.slots, *self._leaving))
 
     def _send_all(self, load: Load) -> int:
         self.current = load
@@ -321,7 +325,7 @@ class Supervisor:
             if name in GAUGES:
                 continue
             self.retired[name] = self.retired.get(name, 0) + value
-        self.upstreams.retire(slot.upstreams)
+        self._upstreams.retire(slot.upstreams)
         slot.counters, slot.upstreams = {}, {}
         slot.digest = None
         slot.generation = 0

@@ -54,10 +54,10 @@ class Health:
             return _FIRST_WAIT
         return min(max(self.rtt + 4 * self._variance, _SHORTEST), _LONGEST)
 
-    def took(self, seconds: float) -> None:
-        """Learn how long a good answer took: it is well."""
-        self.answers += 1
-        self.seconds += seconds
+    def took(self, seconds: float, answers: int = 1) -> None:
+        """Learn how long a good answer took, or some on average: it is well."""
+        self.answers += answers
+        self.seconds += seconds * answers
         if self.away_until:
             # It has come back: what it was like before it went says nothing.
             self.rtt = None

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geodns.errors import ServerError
 from geodns.metrics import listener as module
@@ -165,3 +169,59 @@ async def test_ipv6() -> None:
     await server.open()
     assert (await say(server, get("/hello")))[0] == 200
     await server.close()
+
+
+class Wire(asyncio.Transport):
+    """Takes what a connection writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = b""
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        assert not self.closed
+        self.out += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+
+PIECES = st.sampled_from(
+    [
+        b"GET /hello HTTP/1.1\r\n",
+        b"HEAD /down HTTP/1.0\r\n",
+        b"POST /hello HTTP/1.1\r\n",
+        b"Host: x\r\n",
+        b"Content-Length: 3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Connection: upgrade\r\nUpgrade: h2c\r\n",
+        b"\r\n",
+        b"abc",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\n",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES | st.binary(max_size=40), max_size=12))
+def test_whatever_arrives_there_is_one_reply_at_most(pieces: list[bytes]) -> None:
+    async def talk() -> Wire:
+        wire = Wire()
+        connection = module._Connection(Listener("127.0.0.1", 0, dict(PAGES)))
+        connection.connection_made(wire)
+        for piece in pieces:
+            if not wire.closed:
+                connection.data_received(piece)
+        connection.connection_lost(None)
+        return wire
+
+    wire = asyncio.run(talk())
+    if wire.out:
+        assert wire.closed
+        assert re.match(rb"HTTP/1\.1 (200|400|404|405|431|501|503) ", wire.out)
+        assert wire.out.count(b"HTTP/1.1 ") == 1
