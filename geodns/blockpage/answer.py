@@ -78,6 +78,10 @@ class Answers:
         self._operator = Operator.of(settings["blockpage"])
         self._language: str = settings["blockpage"]["language"]
 
+    def trusts(self, peer: bytes) -> bool:
+        """Whether a peer (packed address) is a listed proxy."""
+        return peer in self._trusted
+
     async def answer(self, request: Request) -> Reply:
         """The reply to a request."""
         in_force = self._in_force

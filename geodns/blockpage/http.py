@@ -27,7 +27,7 @@ MAX_LINE = 8190
 MAX_HEADERS = 64
 """Header fields of a request."""
 PER_CLIENT = 32
-"""Connections at once from one address, or from one IPv6 /64."""
+"""Connections at once from one IPv4 address or IPv6 /64 that is no listed proxy."""
 
 log = logging.getLogger("geodns.blockpage")
 
@@ -73,14 +73,17 @@ class PageServer:
         """What is answered to octets that are no request."""
         return _response(self.answers.bad())
 
-    def admit(self, key: bytes) -> bool:
-        """Whether one more connection from an address may be open."""
+    def admit(self, peer: bytes) -> bytes | None:
+        """Let one more connection from an address be open: what to ``leave`` with, or None."""
+        key = peer if len(peer) == 4 else peer[:8]
         count = self.open.get(key, 0)
-        if count >= PER_CLIENT or sum(self.open.values()) >= self.connections:
+        # Behind a listed proxy there are many visitors.
+        most = self.connections if self.answers.trusts(peer) else PER_CLIENT
+        if count >= most or sum(self.open.values()) >= self.connections:
             self.answers.counters["blockpage/refused"] += 1
-            return False
+            return None
         self.open[key] = count + 1
-        return True
+        return key
 
     def leave(self, key: bytes) -> None:
         """A connection that was admitted has ended."""
@@ -122,8 +125,8 @@ class _Connection(RequestHandler):
         self._key: bytes | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        key = _bucket(transport.get_extra_info("peername"))
-        if not self._pages.admit(key):
+        key = self._pages.admit(_packed(transport.get_extra_info("peername")))
+        if key is None:
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
             return
@@ -191,8 +194,3 @@ def _response(reply: Reply) -> web.Response:
 def _packed(peername: Any) -> bytes:
     host = str(peername[0]).partition("%")[0] if peername else "::"
     return ipaddress.ip_address(host).packed
-
-
-def _bucket(peername: Any) -> bytes:
-    packed = _packed(peername)
-    return packed if len(packed) == 4 else packed[:8]

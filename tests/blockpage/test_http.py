@@ -224,6 +224,19 @@ async def test_connections_are_bounded_for_each_client_and_in_all(orders: InForc
         assert status(await exchange(port, GET)) == 451
 
 
+async def test_a_listed_proxy_may_have_all_connections(orders: InForce) -> None:
+    async with serving(orders) as (server, port):
+        listed = settings()
+        listed["trust"]["forwarded"] = ["127.33.0.9"]
+        server.answers.apply(listed, orders)
+        held = [await connect(port, "127.33.0.9") for _ in range(http.PER_CLIENT + 5)]
+        await asyncio.sleep(0.05)
+        request = GET[:-2] + b"X-Forwarded-For: 127.39.0.1\r\n\r\n"
+        assert status(await exchange(port, request, "127.33.0.9")) == 451
+        for _, writer in held:
+            writer.close()
+
+
 async def test_nothing_of_a_client_is_logged(
     orders: InForce, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
