@@ -6,7 +6,7 @@ cdef class Answering:
 
     cdef object _load
     cdef bint _ready
-    cdef PeerRanges served, trusted
+    cdef PeerRanges served, trusted, proxies
     cdef PlaceTables places
     cdef RunTables runs
     cdef Rulings rulings
@@ -21,6 +21,8 @@ cdef class Answering:
     # Where the packet at hand came from; NULL if it may not wait here.
     cdef msghdr* message
     cdef int fd
+    # The packet at hand with the PROXY header that was taken off it.
+    cdef const uint8_t[::1] datagram
     cdef readonly Guard guard
     cdef uint64_t[::1] order_counts_, place_counts_, place_blocks_
     cdef uint32_t heeded
@@ -36,12 +38,30 @@ cdef class Answering:
 
     cdef Py_ssize_t _answer(self, const uint8_t[::1] packet, uint8_t[::1] out, int family,
                             uint64_t upper, uint64_t lower, double now) except -2:
-        """Length of the reply written to ``out``, DROP or UP. The steps are those of pure.py."""
+        """Length of the reply written to ``out``, DROP or UP. The steps are those of pure.py.
+
+        family, upper, lower: the socket's peer.
+        """
+        cdef Py_ssize_t header
+        if not self._ready or self.served is None:
+            return UP
+        # Unwrap
+        if self.proxies is not None and self.proxies.hold(family, upper, lower):
+            header = _unwrap(packet, &family, &upper, &lower)
+            if header == UP:
+                return UP
+            self.datagram = packet
+            return self._answer_to(packet[header:], out, family, upper, lower, True, now)
+        return self._answer_to(packet, out, family, upper, lower, False, now)
+
+    cdef Py_ssize_t _answer_to(self, const uint8_t[::1] packet, uint8_t[::1] out, int family,
+                               uint64_t upper, uint64_t lower, bint proxied,
+                               double now) except -2:
+        """The same for a message, and for whom a proxy asks where one does."""
         cdef Asked asked
         cdef Py_ssize_t made, target = 0
         cdef int32_t order
-        if not self._ready or self.served is None:
-            return UP
+        asked.proxied = proxied
         # Read
         asked.heeded = self.heeded
         made = _read(packet, &asked)
@@ -50,7 +70,7 @@ cdef class Answering:
         if made <= 0:
             return made
         # Admit
-        if not self.served.hold(family, upper, lower):
+        if not proxied and not self.served.hold(family, upper, lower):
             return UP
         # Identify. Options that change what the reply owes are known from here on.
         asked.family, asked.upper, asked.lower = family, upper, lower
@@ -183,7 +203,7 @@ cdef class Answering:
         # Only what is not known at all; what the pipeline has is not asked for again.
         if slot == -1 and self.misses is not None and self.message != NULL and not asked.extra \
                 and not self.misses.is_apart(self.folded, asked, self.hashes) \
-                and self.misses.enrol(packet, asked, self.folded, hashed, bits, self.message,
-                                      self.fd, now):
+                and self.misses.enrol(self.datagram if asked.proxied else packet, asked,
+                                      self.folded, hashed, bits, self.message, self.fd, now):
             return DROP
         return UP

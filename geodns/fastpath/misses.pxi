@@ -145,8 +145,12 @@ cdef class Misses:
     cdef bint enrol(self, const uint8_t[::1] packet, const Asked* asked,
                     const uint8_t[::1] folded, uint32_t hashed, uint8_t bits, msghdr* message,
                     int fd, double now) except -1:
-        """Let the sender of a packet wait for the answer; False where only the pipeline can."""
+        """Let the sender of a packet wait for the answer; False where only the pipeline can.
+
+        packet: as it came, with its PROXY header if it has one.
+        """
         cdef int32_t flight, waiter
+        cdef unsigned port = 0
         cdef Py_ssize_t size = packet.shape[0]
         cdef size_t control = message.msg_controllen if message.msg_control != NULL else 0
         if size > WAIT_OCTETS or message.msg_namelen > 8 * WAIT_NAME_WORDS \
@@ -170,8 +174,8 @@ cdef class Misses:
         self.fd[waiter] = fd
         self.size[waiter] = size
         _copy(self.packets, waiter * WAIT_OCTETS, packet, 0, size)
-        self.family[waiter] = asked.peer_family
-        self.upper[waiter], self.lower[waiter] = asked.peer_upper, asked.peer_lower
+        self.family[waiter] = gd_peer(message.msg_name, message.msg_namelen, &self.upper[waiter],
+                                      &self.lower[waiter], &port)
         self.name_size[waiter] = message.msg_namelen
         memcpy(&self.names[waiter * WAIT_NAME_WORDS], message.msg_name, message.msg_namelen)
         self.control_size[waiter] = control

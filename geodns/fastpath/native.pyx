@@ -52,6 +52,7 @@ COUNTERS = ("queries", "blocked", "allowed", "unlocated", "dropped")
 include "kernel.pxi"
 include "octets.pxi"
 include "query.pxi"
+include "proxy.pxi"
 include "places.pxi"
 include "rulings.pxi"
 include "blocks.pxi"
@@ -78,13 +79,15 @@ cdef class FastPath(Answering):
         self.folded = bytearray(256)
         self.heeded = OPTION_EDE
 
-    def serve(self, peers, trusted=None):
+    def serve(self, peers, trusted=None, proxies=None):
         """Serve these peers from now on; all others are handed up.
 
         trusted: whose ECS option names the client; it is read over and ignored from others.
+        proxies: who are served too, and put a PROXY header in front that names the client.
         """
         self.served = PeerRanges(peers)
         self.trusted = PeerRanges(trusted) if trusted is not None else None
+        self.proxies = PeerRanges(proxies) if proxies is not None else None
 
     def heed(self, option):
         """Hand up queries with this EDNS option, besides those with EDE; 0 for none."""
@@ -199,8 +202,6 @@ cdef class FastPath(Answering):
             return left, False, []
         self.fd = fd
         for at in range(count):
-            # ``upper`` and ``lower`` are the socket's peer. What names another client in front of
-            # the message (a PROXY header) is to be taken off here.
             family = self.inbox.sender(at, ancillary, &upper, &lower)
             if family == 0:
                 self.dropped += 1

@@ -42,6 +42,7 @@ from geodns.fastpath.tables import (
     fits,
     unset_verdicts,
 )
+from geodns.model.proxy import read_header
 
 COUNTERS = ("queries", "blocked", "allowed", "unlocated", "dropped")
 
@@ -63,6 +64,7 @@ class FastPath:
         self._load: Load | None = None
         self._peers: Peers | None = None
         self._trusted: Peers | None = None
+        self._proxies: Peers | None = None
         self._runs: Runs | None = None
         self._heeded = OPTION_EDE
         self._verdicts: array[int] = array("i")
@@ -71,12 +73,15 @@ class FastPath:
         self._place_counts: array[int] = array("Q")
         self._place_blocks: array[int] = array("Q")
 
-    def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
+    def serve(
+        self, peers: Peers, trusted: Peers | None = None, proxies: Peers | None = None
+    ) -> None:
         """Serve these peers from now on; all others are handed up.
 
         trusted: whose ECS option names the client; it is read over and ignored from others.
+        proxies: who are served too, and put a PROXY header in front that names the client.
         """
-        self._peers, self._trusted = peers, trusted
+        self._peers, self._trusted, self._proxies = peers, trusted, proxies
 
     def heed(self, option: int) -> None:
         """Hand up queries with this EDNS option, besides those with EDE: their blocks explain
@@ -177,6 +182,16 @@ class FastPath:
         load, peers, counts = self._load, self._peers, self._counts
         if load is None or peers is None:
             return None
+        # Unwrap
+        proxied = within(self._proxies, len(peer), int.from_bytes(peer, "big"))
+        if proxied:
+            try:
+                header = read_header(packet)
+            except ValueError:
+                return None
+            if header is None:
+                return None
+            packet, peer = packet[header.size :], header.source or peer
         # Read
         size = len(packet)
         if size < 12 or packet[2] & 0x80:
@@ -210,7 +225,7 @@ class FastPath:
             return None
         # Admit
         width, address = len(peer), int.from_bytes(peer, "big")
-        if not within(peers, width, address):
+        if not proxied and not within(peers, width, address):
             return None
         # Identify
         ecs = None

@@ -18,7 +18,9 @@ cdef struct Asked:
     # The first COOKIE option: where it begins, 0 for none, and the size of its data; and the
     # octets that the reply owes for it at its end.
     Py_ssize_t cookie, cookie_size, baked
-    # The socket's peer.
+    # Whether a PROXY header was in front.
+    bint proxied
+    # Whom the reply is for: whom a PROXY header named, else the socket's peer.
     int peer_family
     uint64_t peer_upper, peer_lower
     # The client who is judged; bits of the prefix that is known of an address given by ECS.

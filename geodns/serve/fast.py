@@ -44,10 +44,10 @@ def make_fast_path(slots: int) -> FastPath:
 
 def peers_of(clients: Networks, without: Networks = _NOBODY) -> Peers:
     """The peers that are served, as ranges, less those of ``without``."""
-    apart = without.ranges(4)
-    four = _less(clients.ranges(4), apart)
-    mapped = [(MAPPED << 32 | first, MAPPED << 32 | last) for first, last in apart]
-    six = _less(clients.ranges(16), sorted([*without.ranges(16), *mapped]))
+    four = _less(clients.ranges(4), without.ranges(4))
+    # An IPv4-mapped address is what it carries, which is for ``Networks`` to see.
+    mapped = MAPPED << 32, MAPPED << 32 | 0xFFFFFFFF
+    six = _less(clients.ranges(16), sorted([*without.ranges(16), mapped]))
     return Peers(
         array("I", [first for first, _ in four]),
         array("I", [last for _, last in four]),

@@ -126,7 +126,11 @@ class Pipeline:
         trusted, proxies = settings["trust"]["ecs"], settings["trust"]["proxy"]
         self._clients = Networks([*settings["server"]["clients"], *trusted, *proxies])
         self._trusted, self._proxies = Networks(trusted), Networks(proxies)
-        self.fast.serve(peers_of(self._clients, self._proxies), peers_of(self._trusted))
+        self.fast.serve(
+            peers_of(self._clients, self._proxies),
+            peers_of(self._trusted),
+            peers_of(self._proxies) if self._proxies else None,
+        )
         self._shares.apply(settings["limits"])
         self._idle: float = settings["limits"]["tcp_idle"]
         rates = rates_of(settings["limits"])

@@ -6,7 +6,7 @@ import struct
 
 from hypothesis import strategies as st
 
-from tests.fastpath.twins import SUBNETS
+from tests.fastpath.twins import SUBNETS, roll_header
 from tests.policy.making import wire
 from tests.scenarios.asking import ecs_option, option
 
@@ -102,3 +102,17 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 packets = st.one_of(queries(), queries(), damaged(), st.binary(max_size=64))
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> bytes:
+    """PROXY headers, good ones and damaged ones."""
+    header = bytearray(roll_header(draw(st.randoms(use_true_random=False))))
+    for at, value in draw(
+        st.just([]) | st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=2)
+    ):
+        header[at % len(header)] = value
+    return bytes(header[: draw(st.just(None) | st.integers(0, 60))])
+
+
+datagrams = st.builds(bytes.__add__, headers(), packets)

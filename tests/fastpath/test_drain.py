@@ -21,13 +21,14 @@ from geodns.serve.sockets import open_listeners
 from geodns.serve.udp import DRAIN, UdpListener
 from tests.fastpath import twins
 from tests.fastpath.handmade import EVERYBODY, roll_load
-from tests.fastpath.twins import roll_names, roll_query
+from tests.fastpath.twins import roll_names, roll_query, roll_wrapped
 from tests.policy.making import NOW, order, wire
 from tests.scenarios.asking import build
 from tests.serve.answering import Answering, until
 
 native = pytest.importorskip("geodns.fastpath.native")
-SOURCES = ["127.39.0.1", "127.33.0.1", "127.65.0.1", "127.91.0.1", "127.9.9.9"]
+SOURCES = ["127.39.0.1", "127.33.0.1", "127.65.0.1", "127.91.0.1", "127.9.9.9", "127.34.0.1"]
+"""The last of them puts PROXY headers in front of its queries."""
 
 
 @pytest.fixture
@@ -249,7 +250,11 @@ async def test_both_listeners_send_the_same(
     packets = [roll_query(roll, roll_names(roll)) for _ in range(80)]
     for _ in range(12):
         clock.now += roll.choice((0.0, 0.5, 3.0))
-        sent = [(roll.choice(packets), roll.choice(clients)) for _ in range(50)]
+        chosen = [(roll.choice(packets), roll.choice(clients)) for _ in range(50)]
+        sent = [
+            (roll_wrapped(roll, packet, socket.inet_aton(client.getsockname()[0])), client)
+            for packet, client in chosen
+        ]
         hosts = [roll.choice(["127.0.0.1", "127.0.0.5"]) for _ in sent]
         told = []
         for udp, _ in sides:
@@ -265,7 +270,7 @@ async def test_both_listeners_send_the_same(
     # A batch is answered whole before what it left is: a repeat in it may be left too.
     answered = first.pop("fast/queries"), second.pop("fast/queries")
     assert abs(answered[0] - answered[1]) < 20
-    assert min(answered) > 100
+    assert min(answered) > 50
     assert first == second
     for udp, _ in sides:
         udp.close()

@@ -21,8 +21,17 @@ from geodns.policy.layers import LayeredSnapshot
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.inforce import InForce
 from tests.fastpath import twins
-from tests.fastpath.packets import packets
-from tests.fastpath.twins import PEERS, SETTINGS, Clock, Server, roll_names, roll_query
+from tests.fastpath.packets import datagrams, packets
+from tests.fastpath.twins import (
+    PEERS,
+    PROXIES,
+    SETTINGS,
+    Clock,
+    Server,
+    roll_names,
+    roll_query,
+    roll_wrapped,
+)
 from tests.policy.making import order, wire
 from tests.properties.oracle import Law
 from tests.properties.worlds import START, roll_world
@@ -107,11 +116,12 @@ def test_nobody_can_tell_who_answered(seed: int) -> None:
         packets = [roll_query(roll, names) for _ in range(60)]
         for _ in range(240):
             CLOCK.now += roll.choice((0.0, 0.0, 0.4, 3.0))
-            server.ask(roll.choice(packets), roll.choice(PEERS))
+            peer = roll.choice(PEERS)
+            server.ask(roll_wrapped(roll, roll.choice(packets), peer), peer)
             asked += 1
         server.check_counters()
     counts = server.twins.counters()
-    assert counts["blocked"] + counts["allowed"] > asked // 50
+    assert counts["blocked"] + counts["allowed"] > asked // 100
     assert server.handed_up > asked // 50
 
 
@@ -127,7 +137,8 @@ def test_nobody_can_tell_who_held_a_reply_back(seed: int) -> None:
     packets = [roll_query(roll, names) for _ in range(40)]
     for _ in range(400):
         CLOCK.now += roll.choice((0.0, 0.0, 0.0, 0.1, 0.4))
-        server.ask(roll.choice(packets), roll.choice(PEERS[:5]))
+        peer = roll.choice(PEERS[:5] + PROXIES[:1])
+        server.ask(roll_wrapped(roll, roll.choice(packets), peer), peer)
     server.check_counters()
     counts = server.pipeline.counters()
     assert counts["rate/dropped"] + counts["rate/truncated"] > 20
@@ -158,6 +169,33 @@ def test_nobody_can_tell_who_answered_a_strange_packet(
             CLOCK.now += pause
             server.ask(packet, peer)
     server.check_counters()
+
+
+@settings(deadline=None, max_examples=100)
+@given(worlds, st.lists(st.tuples(datagrams, st.sampled_from(PROXIES), pauses), max_size=12))
+def test_nobody_can_tell_who_answered_a_proxy(
+    world: int, questions: list[tuple[bytes, bytes, float]]
+) -> None:
+    server = Server(native.FastPath, CLOCK)
+    server.enforce(roll_in_force(random.Random(world), world))
+    for packet, peer, pause in questions:
+        server.ask(packet, peer)
+        CLOCK.now += pause
+        server.ask(packet, peer)
+    server.check_counters()
+
+
+def test_a_proxy_s_queries_are_answered_here() -> None:
+    roll = random.Random(3)
+    server = Server(native.FastPath, CLOCK)
+    server.enforce(roll_in_force(roll, 3))
+    packets = [roll_query(roll, roll_names(roll)) for _ in range(60)]
+    for _ in range(400):
+        peer = roll.choice(PROXIES)
+        server.ask(roll_wrapped(roll, roll.choice(packets), peer), peer)
+    server.check_counters()
+    counts = server.twins.counters()
+    assert counts["blocked"] > 10 and counts["allowed"] > 10
 
 
 @pytest.fixture(params=["pure", "native"])

@@ -8,6 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,7 +27,7 @@ from geodns.serve.pipeline import Pipeline
 from geodns.settings import Settings
 from geodns.upstream.cache import Cache
 from tests.policy.making import wire
-from tests.scenarios.asking import build, ecs_option, option
+from tests.scenarios.asking import build, ecs_option, option, proxy_header
 
 GEO = Path(__file__).parent.parent / "geo"
 FEED = "127.39.0.0/16,IT\n127.33.0.0/16,FR\n127.65.0.0/16,US,US-CA\n127.91.0.0/16,\n"
@@ -46,12 +47,19 @@ PEERS = [
     bytes.fromhex("0064ff9b0000000000000000" + "7f270001"),
     bytes.fromhex("20020501000100000000000000000001"),
     bytes.fromhex("20010000050600010000fffffafefffe"),
+    bytes([127, 34, 0, 1]),  # this one sends PROXY headers
+    bytes([127, 33, 9, 1]),  # so does this one, and its ECS is believed
+    bytes.fromhex("2a010300000000000000000000000001"),  # and this one
 ]
+PROXIES = PEERS[-3:]
 SETTINGS = Settings.model_validate(
     {
         "server": {"clients": ["127.0.0.0/8", "5.0.0.0/8", "8.8.8.8", "2a01::/16", "::/3"]},
         "errors": {"structured_option": 65001},
-        "trust": {"ecs": ["127.33.0.0/16", "8.8.8.8", "2a01:200::/32"]},
+        "trust": {
+            "ecs": ["127.33.0.0/16", "8.8.8.8", "2a01:200::/32"],
+            "proxy": ["127.34.0.0/16", "127.33.9.0/24", "2a01:300::/32"],
+        },
     }
 ).model_dump(mode="json")
 SLOTS = 1 << 12
@@ -122,9 +130,11 @@ class Twins:
         self.both = pure.FastPath(SLOTS), native(SLOTS)
         self.guard = Guards(self.both)
 
-    def serve(self, peers: Peers, trusted: Peers | None = None) -> None:
+    def serve(
+        self, peers: Peers, trusted: Peers | None = None, proxies: Peers | None = None
+    ) -> None:
         for each in self.both:
-            each.serve(peers, trusted)
+            each.serve(peers, trusted, proxies)
 
     def heed(self, option: int) -> None:
         for each in self.both:
@@ -354,6 +364,32 @@ def roll_query(roll: random.Random, names: Sequence[str]) -> bytes:
     if roll.random() < 0.03:
         packet += bytes(roll.randrange(1, 5))
     return bytes(packet)
+
+
+def roll_wrapped(roll: random.Random, packet: bytes, peer: bytes) -> bytes:
+    """What a peer sends: proxies put a header in front, most of them a good one."""
+    if roll.random() > (0.95 if peer in PROXIES else 0.02):
+        return packet
+    header = roll_header(roll)
+    if roll.random() < 0.1:
+        at = roll.randrange(len(header))
+        header = header[:at] + bytes([roll.randrange(256)]) + header[at + 1 :]
+    if roll.random() < 0.03:
+        header = header[: roll.randrange(len(header))]
+    return header + packet
+
+
+def roll_header(roll: random.Random) -> bytes:
+    """A PROXY header: of some client, LOCAL, or without an address."""
+    tlvs = b"\x04" + roll.choice((b"\0\0", b"\0\2ab", b"\1\0" + bytes(256)))
+    tlvs = tlvs if roll.random() < 0.2 else b""
+    if roll.random() < 0.1:
+        return proxy_header(None, tlvs=tlvs)
+    client = str(ip_address(roll.choice(PEERS)))
+    header = proxy_header(client, transport=roll.choice((1, 2, 2, 2)), tlvs=tlvs)
+    if roll.random() < 0.05:
+        header = header[:13] + bytes([roll.choice((0, 0x10, 0x20))]) + header[14:]
+    return header
 
 
 def roll_cookie(roll: random.Random) -> bytes:

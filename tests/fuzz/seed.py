@@ -8,11 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from hashlib import sha256
+from ipaddress import ip_address
 
-from tests.fastpath.twins import PEERS, SUBNETS, row
+from tests.fastpath.twins import PEERS, PROXIES, SUBNETS, row
 from tests.fuzz.run import KEPT
 from tests.policy.making import wire
-from tests.scenarios.asking import build, ecs_option, opt, option
+from tests.scenarios.asking import build, ecs_option, opt, option, proxy_header
 
 
 def packets() -> Iterator[bytes]:
@@ -36,6 +37,16 @@ def packets() -> Iterator[bytes]:
     yield build(".".join("a" * 127), ident=1)
     yield build("a", ident=1)[:-5]
     yield b"\0\1\1\0\0\1\0\0\0\0\0\0\1a\xc0\x0c\0\1\0\1"
+
+
+def headers() -> Iterator[bytes]:
+    """PROXY headers of each kind."""
+    for peer in PEERS[:3] + PEERS[8:12]:
+        yield proxy_header(str(ip_address(peer)))
+    yield proxy_header("127.39.0.1", transport=1, tlvs=b"\x04\0\2ab")
+    yield proxy_header(None)
+    yield proxy_header(None, tlvs=b"\x04\0\0")
+    yield proxy_header("127.39.0.1")[:13] + b"\0\0\0"
 
 
 def responses() -> Iterator[bytes]:
@@ -188,6 +199,11 @@ def seeds() -> dict[str, list[bytes]]:
             for number, packet in enumerate(asked)
             for at in (0, 1)
             for peer in {number % len(PEERS), 1}
+        ],
+        "proxied": [
+            bytes([number % 2 * 128 + number % len(PROXIES)]) + header[12:] + packet
+            for header in headers()
+            for number, packet in enumerate(asked[::7])
         ],
         "query": asked,
         "response": list(responses()),

@@ -20,6 +20,7 @@ from geodns.fastpath import lookup, pure
 from geodns.fastpath.index import index_names_pure, plain_names_pure
 from geodns.fastpath.tables import Kept, check, fits
 from geodns.model.message import HEADER, Dropped, Malformed, read_query
+from geodns.model.proxy import LARGEST, SIGNATURE, BadHeader, read_header
 from geodns.model.response import read_response
 from geodns.policy.compile import amend_snapshot, compile_snapshot
 from geodns.policy.layers import LayeredSnapshot
@@ -30,7 +31,7 @@ from geodns.serve.inforce import InForce
 from geodns.upstream.cache import Cache, cache_key
 from tests.fastpath import twins
 from tests.fastpath.handmade import EVERYBODY, common_packets, roll_kept, roll_load, roll_runs
-from tests.fastpath.twins import PEERS, Twins
+from tests.fastpath.twins import PEERS, PROXIES, Twins
 from tests.fuzz import files, hostile
 from tests.policy.making import NOW, order, wire
 from tests.scenarios.asking import build
@@ -103,6 +104,27 @@ def answer(data: bytes) -> None:
         asked = _worlds()[world]
         with _at(LATER):
             asked.ask(data[1:], PEERS[peer % len(PEERS)])
+
+
+def proxied(data: bytes) -> None:
+    """The same behind a PROXY header: an octet chooses world and proxy, the rest is the datagram.
+
+    A header that arrives in pieces says the same as a whole one.
+    """
+    if not data:
+        return
+    world, peer = divmod(data[0], 128)
+    datagram = SIGNATURE + data[1:]
+    with _at(LATER):
+        _worlds()[world].ask(datagram, PROXIES[peer % len(PROXIES)])
+    try:
+        header = read_header(datagram)
+    except BadHeader:
+        return
+    if header is not None:
+        assert 16 <= header.size <= min(len(datagram), LARGEST)
+        assert read_header(datagram[: header.size - 1]) is None
+        assert read_header(datagram[: header.size]) == header
 
 
 def query(data: bytes) -> None:
@@ -252,7 +274,8 @@ def _copied(values: Any) -> Any:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     each.__name__: each
     for each in (
-        answer, query, response, lists, tables, hostile.upstream, files.orders, files.settings,
-        files.geofeeds, files.feeds, files.databases, files.damaged, files.control, files.options,
+        answer, proxied, query, response, lists, tables, hostile.upstream, files.orders,
+        files.settings, files.geofeeds, files.feeds, files.databases, files.damaged, files.control,
+        files.options,
     )
 }  # fmt: skip
