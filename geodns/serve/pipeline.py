@@ -53,7 +53,7 @@ from geodns.model.message import (
 from geodns.model.name import from_labels
 from geodns.model.proxy import SIGNATURE, BadHeader, NoHeader, read_header
 from geodns.model.response import Response, read_response
-from geodns.model.ruling import Action, Ruling
+from geodns.model.ruling import Ruling
 from geodns.policy.rule import Exemption, Named, Recorder
 from geodns.serve import counts, reply, stale
 from geodns.serve.explained import asks_for_structure, structured_texts, structured_ttl
@@ -68,7 +68,7 @@ from geodns.serve.guard import (
     unwrapped,
 )
 from geodns.serve.inforce import InForce, Located
-from geodns.serve.local import LOOPBACK, TTL, local_verdict, local_zone
+from geodns.serve.local import TTL, local_answer, local_zone
 from geodns.serve.resinfo import RESINFO, RESOLVER_ARPA, resinfo_data
 from geodns.serve.rulings import RulingLog
 from geodns.upstream.cache import Cache, Entry, cache_key
@@ -463,12 +463,11 @@ class Pipeline:
 
     def _local(self, asked: Asked, zone: bytes) -> bytes:
         self._counts["local"] += 1
-        verdict = local_verdict(asked.query, zone)
+        said = local_answer(asked.query, zone)
         options = reply.Options(ecs=self._ecs_option(asked, named=asked.ruling.named))
         if asked.query.qtype == RESINFO and asked.query.folded == RESOLVER_ARPA:
             return reply.record(asked.query, self._resinfo, TTL, options, asked.limit)
-        action: Action = "sinkhole" if verdict == "address" else verdict
-        return reply.block(asked.query, action, TTL, zone, LOOPBACK, options, asked.limit)
+        return reply.local(asked.query, *said, options, asked.limit)
 
     def _judge(
         self, in_force: InForce, client: Client, query: Query, transport: str

@@ -147,6 +147,18 @@ def record(query: Query, data: bytes, ttl: int, options: Options, limit: int) ->
     return _assemble(query, _NOERROR, (1, 0), made, options, limit)
 
 
+def local(
+    query: Query,
+    rcode: int,
+    counts: tuple[int, int],
+    records: bytes,
+    options: Options,
+    limit: int,
+) -> bytes:
+    """An answer of our own. counts: records in the answer and authority sections."""
+    return _assemble(query, rcode, counts, records, options, limit)
+
+
 def block(
     query: Query,
     action: Action,
