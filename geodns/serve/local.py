@@ -1,9 +1,10 @@
 """Names that are answered here and never asked of an upstream.
 
 localhost, invalid (RFC 6761 sections 6.3, 6.4), onion (RFC 7686), home.arpa (RFC 8375),
-resolver.arpa (RFC 9462; what it has is in resinfo.py) and the reverse zones of addresses that are private or no addresses at
-all (RFC 6303 section 4, RFC 7793): asking the world for them leaks what is local, and gets no
-answer that could be true. Each is a zone with an SOA and an NS record (RFC 6303 section 3).
+resolver.arpa (RFC 9462; what it has is in resinfo.py) and the reverse zones of addresses that
+are private or no addresses at all (RFC 6303 section 4, RFC 7793): asking the world for them
+leaks what is local, and gets no answer that could be true. Each is a zone with an SOA and an NS
+record (RFC 6303 section 3).
 """
 
 from __future__ import annotations
