@@ -18,6 +18,7 @@ from geodns.model import name as names
 from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.orders.load import Loaded, LoadedOrder
+from geodns.serve.explained import structured_texts
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.placing import Accepted
 
@@ -79,6 +80,7 @@ def ruling_facts(
             "addresses": [str(ipaddress.ip_address(address)) for address in order.addresses],
             "ede": order.ede,
             "text": order.text,
+            "structured": structured_texts(order)[0],
         }
     return {
         "ruling": "block" if ruling.block else "allow",

@@ -8,6 +8,7 @@ import typer
 
 from geodns import app
 from geodns.cli import facts as known
+from geodns.cli.ask import read_type
 from geodns.cli.options import Config, Json
 from geodns.cli.readable import readable
 from geodns.cli.resolve import asking, rule
@@ -17,9 +18,6 @@ from geodns.model import name as names
 from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
 from geodns.serve.inforce import InForce
-
-A = 1
-"""The record type that --resolve asks for."""
 
 
 def matrix(
@@ -41,10 +39,13 @@ def matrix(
         bool,
         typer.Option(
             "--resolve",
-            help="Ask [upstream] for the A records of each name, once, and rule on aliases and"
+            help="Ask [upstream] for each name's records, once, and rule on aliases and"
             " addresses as the server does.",
         ),
     ] = False,
+    qtype: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="The record type that --resolve asks for.")
+    ] = "A",
     config: Config = None,
     json: Json = False,
 ) -> None:
@@ -57,13 +58,14 @@ def matrix(
     settings = load_settings(config)
     asked = [known.parse_name(text) for text in name]
     instant = known.parse_instant(at)
+    kind_of_query = read_type(qtype)
     loaded = app.load_orders(settings)
     with out.progress("building the place tables (once per edition)") as advance:
         places = app.open_places(settings, advance)
     accepted = app.accept_orders(settings, loaded, places)
     in_force = app.compile_in_force(settings, accepted, places, instant)
     wanted = [part for text in from_ or [] for part in text.split(",") if part.strip()]
-    ask = asking(settings, A) if resolve else None
+    ask = asking(settings, kind_of_query) if resolve else None
     rows = []
     for place in wanted or _places_of(in_force):
         address = known.find_client(places, place)

@@ -178,3 +178,26 @@ def test_the_reason_says_what_decided(
         found = document(capsys, command, "example.org", "--from", place)
         (ground,) = found["grounds"] if command == "explain" else found["rows"][0]["grounds"]
         assert reason in ground["reason"]
+
+
+def test_services_are_ruled_on_when_their_type_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ZoneServer({"svc.example.net": "example.org", "example.org": "198.51.100.1"}) as upstream:
+        put(folder, upstream.address)
+        asked = ("svc.example.net", "--from", "IT", "--resolve")
+        found = document(capsys, "matrix", *asked, "--type", "HTTPS")
+        explained = document(capsys, "explain", "svc.example.net", "HTTPS", *asked[1:])
+    (row,) = found["rows"]
+    assert (row["order"], row["alias"]) == ("a", "example.org")
+    assert (explained["order"], explained["alias"]) == ("a", "example.org")
+    assert run(capsys, "matrix", "a.example", "--type", "NOPE")[0] == 2
+
+
+def test_what_a_client_who_asks_for_structure_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del folder
+    found = document(capsys, "explain", "example.org", "--from", "IT")
+    structured = json.loads(found["reply"]["structured"])
+    assert structured["j"] == found["reply"]["text"]
