@@ -53,6 +53,8 @@ _TYPES = {
     257: "CAA",
 }
 
+_JSON = json.JSONEncoder(separators=(",", ":"))
+
 log = logging.getLogger("geodns.rulings")
 
 
@@ -129,14 +131,20 @@ class RulingLog:
 
     def block(self, asked: Asked, ruling: Ruling) -> None:
         """Note a block that is replied to a client."""
-        order = asked.in_force.snapshot.orders[ruling.order]
-        found = self._line("block", order.id, asked.in_force, asked.located, asked.query)
+        order, query = asked.in_force.snapshot.orders[ruling.order], asked.query
         self.note(
-            found._replace(
-                transport=asked.transport,
-                action=order.action,
-                target=ruling.target or None,
-                alias=ruling.alias,
+            Line(
+                time.time(),
+                "block",
+                order.id,
+                asked.located.location.country,
+                query.folded,
+                query.qtype,
+                asked.transport,
+                asked.in_force.snapshot.digest,
+                order.action,
+                ruling.target or None,
+                ruling.alias,
             )
         )
 
@@ -156,14 +164,9 @@ class RulingLog:
             ("never_block", sorted(spared)),
         ):
             for ident in idents:
-                line = self._line(ruling, ident, in_force, located, query)
-                self.note(line._replace(transport=transport))
-
-    def _line(
-        self, ruling: str, order: str, in_force: InForce, located: Located, query: Query
-    ) -> Line:
-        place, digest = located.location.country, in_force.snapshot.digest
-        return Line(time.time(), ruling, order, place, query.folded, query.qtype, "", digest)
+                place, digest = located.location.country, in_force.snapshot.digest
+                name, qtype = query.folded, query.qtype
+                self.note(Line(time.time(), ruling, ident, place, name, qtype, transport, digest))
 
     def _run(self) -> None:
         while not (self._ending and self._waiting.empty()):
@@ -265,4 +268,4 @@ def encode(line: Line) -> bytes:
         "digest": line.digest,
     }
     kept = {key: value for key, value in document.items() if value is not None}
-    return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
+    return _JSON.encode(kept).encode() + b"\n"
