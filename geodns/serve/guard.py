@@ -6,7 +6,6 @@ And what replies owe to the EDNS options of such clients.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 from geodns.fastpath import cookie, rate
@@ -15,7 +14,6 @@ from geodns.fastpath.packet import write_slip
 from geodns.fastpath.rate import RateLimits
 from geodns.locate.client import Client, Networks
 from geodns.model.message import HEADER, OPTION_KEEPALIVE, Malformed, Query, option, read_query
-from geodns.model.proxy import BadHeader, NoHeader, read_header
 from geodns.serve.fast import peers_of
 
 _QUARTER = 4
@@ -82,15 +80,6 @@ async def hold_back_later(
     """The same for a reply that is still to come. clock: monotonic seconds."""
     told = await awaited
     return None if told is None else hold_back(guard, packet, peer, told, clock())
-
-
-def unwrapped(packet: bytes, peer: bytes) -> tuple[bytes, bytes]:
-    """A proxy's datagram without its header, and the client that the reply is for."""
-    with suppress(NoHeader, BadHeader):
-        header = read_header(packet)
-        if header is not None:
-            return packet[header.size :], header.source or peer
-    return packet, peer
 
 
 def _cookie_in(query: Query) -> bytes | None:

@@ -65,7 +65,6 @@ from geodns.serve.guard import (
     owe_cookie,
     owe_keepalive,
     rates_of,
-    unwrapped,
 )
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import TTL, local_answer, local_zone
@@ -183,44 +182,47 @@ class Pipeline:
         client's address, where the PROXY header of a stream told one; a datagram has its own
         before the query. Never raises.
         """
+        # 0. Unwrap, by the socket's peer: only listed proxies may say for whom they ask. First,
+        #    since what they put in front is no part of the query.
+        bare = False
+        if not stream and self.wraps(peer):
+            unwrapped = self._unwrap(packet)
+            if unwrapped is None:
+                return None
+            packet, source, bare = unwrapped
         try:
-            told = self._answer(packet, peer, stream, source)
+            told = self._answer(packet, peer, stream, source, bare)
         except Exception as fault:
             told = self._broken(packet, fault)
         # 11. Hold back. Behind everything, since what is charged is the reply; a TCP client has
         #     proved where it is.
         if told is None or stream or not self.fast.guard.limits:
             return told
-        if self.wraps(peer):
-            packet, peer = unwrapped(packet, peer)
         if isinstance(told, bytes):
-            return hold_back(self.fast.guard, packet, peer, told, monotonic())
-        return hold_back_later(self.fast.guard, packet, peer, told, monotonic)
+            return hold_back(self.fast.guard, packet, source or peer, told, monotonic())
+        return hold_back_later(self.fast.guard, packet, source or peer, told, monotonic)
+
+    def _unwrap(self, datagram: bytes) -> tuple[bytes, bytes | None, bool] | None:
+        """What follows a PROXY header, whom it names, and whether it is missing; None if it is
+        there and is none."""
+        try:
+            header = read_header(datagram)
+        except NoHeader:
+            self._counts["proxy/missing"] += 1
+            return datagram, None, True
+        except BadHeader:
+            header = None
+        if header is None:
+            self._counts.update(("queries/udp", "dropped", "proxy/malformed"))
+            return None
+        return datagram[header.size :], header.source, False
 
     def _answer(
-        self, packet: bytes, peer: bytes, stream: bool, source: bytes | None
+        self, packet: bytes, peer: bytes, stream: bool, source: bytes | None, bare: bool
     ) -> bytes | Awaitable[bytes | None] | None:
         count = self._counts
         transport = "tcp" if stream else "udp"
         count[f"queries/{transport}"] += 1
-
-        # 0. Unwrap, by the socket's peer: only listed proxies may say for whom they ask. First,
-        #    since what they put in front is no part of the query.
-        bare = False
-        if not stream and self.wraps(peer):
-            try:
-                header = read_header(packet)
-            except NoHeader:
-                bare = True
-                count["proxy/missing"] += 1
-            except BadHeader:
-                header = None
-            if not bare:
-                if header is None:
-                    count["proxy/malformed"] += 1
-                    count["dropped"] += 1
-                    return None
-                packet, source = packet[header.size :], header.source
 
         # 1. Read. Before all that follows: nothing may be believed of a packet that is no query.
         try:

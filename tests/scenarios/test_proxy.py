@@ -24,13 +24,26 @@ from tests.scenarios.test_wire import (
 from tests.scenarios.world import Loop, World, running
 
 PROXY = "127.0.0.10"
+ORDER = """
+id = "it-net"
+title = "A name and a network"
+status = "active"
+authority = { name = "Tribunale", kind = "court" }
+dates = { effective = 2022-07-11 }
+targets = { domains = ["blocked.example"], networks = ["203.0.113.0/24"] }
+"""
+MORE = """
+net.example. 300 A 203.0.113.1
+alias.example. 300 CNAME blocked.example.
+blocked.example. 300 A 192.0.2.9
+"""
 
 
 @pytest.fixture
 def world(loop: Loop, tmp_path: Path, twin: None) -> Iterator[World]:
     trust = {"ecs": [TRUSTED], "proxy": [PROXY]}
     with running(
-        loop, tmp_path, orders={}, geofeed=GEOFEED, zone=ZONE, settings={"trust": trust}
+        loop, tmp_path, orders={}, geofeed=GEOFEED, zone=ZONE + MORE, settings={"trust": trust}
     ) as made:
         yield made
 
@@ -77,3 +90,32 @@ def test_malformed_queries_of_a_proxy_get_plain_dns(world: World) -> None:
 def test_two_headers_are_one_too_many(world: World) -> None:
     told = asking.proxy_header(FR)
     assert rcode(world.send(build("fine.example"), PROXY, header=told + told)) == 4
+
+
+def test_the_list_may_change_while_it_runs(world: World) -> None:
+    async def trust(**lists: list[str]) -> None:
+        world.pipeline.apply(world.settings | {"trust": world.settings["trust"] | lists})
+
+    packet, told = build("fine.example"), asking.proxy_header(FR)
+    assert rcode(world.send(packet, PROXY, header=told)) == 0
+    world.loop.run(trust(proxy=[IT]))
+    assert rcode(world.send(packet, PROXY)) == 0
+    assert rcode(world.send(packet, PROXY, header=told)) == 4
+    assert rcode(world.send(packet, IT)) == 5
+    assert rcode(world.send(packet, IT, header=told)) == 0
+    world.loop.run(trust(proxy=[]))
+    for client in (PROXY, IT, FR):
+        assert rcode(world.send(packet, client)) == 0
+
+
+def test_who_waits_for_an_upstream_gets_the_answer_for_whom_the_proxy_named(world: World) -> None:
+    world.rewrite({"IT/it-net.toml": ORDER})
+    for client, expected in ((IT, 3), (FR, 0)):
+        for name in ("net.example", "alias.example", "fine.example"):
+            reply = world.send(build(name), PROXY, header=asking.proxy_header(client))
+            assert rcode(reply) == (0 if name == "fine.example" else expected)
+    assert [seen.name for seen in world.upstream.seen] == [
+        "net.example",
+        "alias.example",
+        "fine.example",
+    ]

@@ -43,6 +43,9 @@ class Upstream:
         self.known: dict[str, Any] = {}
         self.gate: asyncio.Event | None = None
 
+    def is_apart(self, folded: bytes, zone: bytes) -> bool:
+        return False
+
     async def resolve(
         self, question: bytes, *, dnssec_ok: bool, checking_disabled: bool
     ) -> Response:
