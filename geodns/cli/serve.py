@@ -12,6 +12,7 @@ from geodns.cli.options import Config, Json
 from geodns.config import load_settings, load_state
 from geodns.console import out
 from geodns.errors import Fault, ServerError
+from geodns.model.endpoint import join_endpoint
 from geodns.serve.record import counted, listed
 
 log = logging.getLogger("geodns.cli")
@@ -77,6 +78,9 @@ def _show(found: dict[str, Any]) -> None:
     where = ", ".join(f"{host} port {port}" for host, port in found["listen"])
     out.line(f"process {found['pid']} since {found['started']}, listens on {where}")
     out.line(f"settings {found['settings'] or 'none, all defaults'}")
+    if (page := found["blockpage"]) is not None:
+        where = ", ".join(f"http://{join_endpoint(*each)}" for each in page["listen"])
+        out.line(f"block page {where}, {_page_state(page)}")
     folders = ", ".join(found["order_directories"]) or "no folder"
     out.line(f"orders from {folders}{' (default)' * ('orders.directories' in defaults)}")
     out.line(f"digest {found['digest']}, {counted(len(orders), 'order')} in force")
@@ -124,6 +128,13 @@ def _show(found: dict[str, Any]) -> None:
         [(name, str(counters[name])) for name in sorted(counters) if counters[name]],
     )
     _show_wrong(found)
+
+
+def _page_state(page: dict[str, Any]) -> str:
+    restarts = counted(page["restarts"], "restart")
+    if page["pid"] is None:
+        return f"is being started again ({restarts})"
+    return f"process {page['pid']}, {restarts}{'' if page['current'] else ', NOT up to date'}"
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

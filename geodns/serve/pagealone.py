@@ -23,6 +23,7 @@ from geodns.orders.keep import LastGood
 from geodns.serve.adopt import describe_sources, missing
 from geodns.serve.control import lock_state
 from geodns.serve.page import BlockPage, page_command
+from geodns.serve.privileges import drop, find_account, forbid_more, give_state
 from geodns.serve.reload import Reloader
 from geodns.serve.sockets import open_streams
 from geodns.serve.supervisor import Load
@@ -45,6 +46,7 @@ async def run(
     """
     state = settings.server.state / STATE
     _check(settings, state, skip_bad_orders)
+    account = find_account(settings.server.user, settings.server.group)
     log.info("%s", describe_sources(settings))
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -52,10 +54,14 @@ async def run(
         stack.callback(log.info, "stopped")
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ending.set)
-        stack.enter_context(lock_state(state))
         sockets = open_streams(settings.blockpage.listen)
         for sock in sockets:
             stack.callback(sock.close)
+        if account is not None:
+            # The ports may take root. All that is made from here on is the account's own.
+            give_state(settings.server.state, account)
+            drop(account)
+        stack.enter_context(lock_state(state))
         page = BlockPage(sockets, page_command(settings.log.format))
         reloader = Reloader(settings, skip_bad_orders=skip_bad_orders, state=state)
         loop.add_signal_handler(signal.SIGHUP, lambda: reloader.wake("SIGHUP"))
@@ -125,4 +131,5 @@ def serve(
     settings: Settings, skip_bad_orders: bool, bar: Bar | None = None, *, as_json: bool = False
 ) -> None:
     """Run the page on an event loop of its own, in this thread, until it is told to stop."""
+    forbid_more()
     uvloop.run(run(settings, skip_bad_orders, bar, as_json=as_json))
