@@ -54,6 +54,8 @@ def make_forwarder(upstream: dict[str, Any], misses: int) -> Forwarder:
         misses,
         zones={name.parse(zone["name"]): zone["servers"] for zone in upstream["zones"]},
         ca=upstream["ca"],
+        cookies=upstream["cookies"],
+        random_case=upstream["case"] == "random",
     )
 
 

@@ -267,6 +267,16 @@ class Upstream(Section):
         description="PEM file of the authorities that certificates of encrypted upstreams must "
         "be from. Unset: those of the system. They are always verified.",
     )
+    case: Literal["keep", "random"] = Field(
+        "keep",
+        description="`random` sends the letters of each question in random case and wants them "
+        "back (draft-vixie-dnsext-dns0x20). Every miss takes the long way then.",
+    )
+    cookies: StrictBool = Field(
+        False,
+        description="Whether plain servers are sent DNS cookies (RFC 7873). Every miss takes the "
+        "long way then.",
+    )
     timeout: Seconds = Field(
         2.0, description="Seconds at the most to wait for a reply before another server is asked."
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from math import inf
 from struct import pack
-from typing import Protocol
+from typing import Literal, Protocol
 
 from geodns.model.message import (
     AD,
@@ -21,6 +22,7 @@ from geodns.model.message import (
 )
 from geodns.model.response import Response, read_response
 from geodns.upstream.channel import Channel
+from geodns.upstream.cookie import BADCOOKIE, cookie_in
 from geodns.upstream.row import Row
 from geodns.upstream.server import Server
 
@@ -43,6 +45,18 @@ _WITHOUT_OPT = frozenset((FORMERR, NOTIMP, BADVERS))
 _NEXT_MAY_DO = frozenset((FORMERR, SERVFAIL, NOTIMP, REFUSED))
 
 
+def scrambled(name: bytes) -> bytes:
+    """Give each letter of a wire-format name a random case (draft-vixie-dnsext-dns0x20).
+
+    Length octets are at most 63 and so are never letters.
+    """
+    chance = os.urandom(len(name))
+    return bytes(
+        octet ^ 0x20 if 0x61 <= octet | 0x20 <= 0x7A and random & 1 else octet
+        for octet, random in zip(name, chance, strict=True)
+    )
+
+
 class UpstreamFailure(Exception):
     """No server has answered. ede_code and text: what to tell the client (RFC 8914).
 
@@ -61,6 +75,7 @@ class Tower(Protocol):
 
     timeout: float
     attempts: int
+    random_case: bool
     counters: dict[str, int]
 
     def landed(self, flight: Flight, outcome: Response | UpstreamFailure) -> None:
@@ -86,11 +101,13 @@ class Flight:
         "_checking_disabled",
         "_dnssec_ok",
         "_done",
+        "_letters",
         "_plan",
         "_reasked",
         "_silent",
         "_step",
         "_streamed",
+        "_sweetened",
         "_tower",
         "deadline",
         "ended",
@@ -115,6 +132,9 @@ class Flight:
         self.key = key
         self.loop = loop
         self.row = row
+        self._letters = question
+        if tower.random_case:
+            question = scrambled(question[:-4]) + question[-4:]
         self.question = question
         self.waiters: list[asyncio.Future[Response]] = []
         self.deadline = inf
@@ -131,6 +151,7 @@ class Flight:
         self._done: tuple[Server, ...] = ()
         self._bare: tuple[Server, ...] = ()
         self._streamed: tuple[Server, ...] = ()
+        self._sweetened: tuple[Server, ...] = ()
         self._reasked = 0
         self._best: Response | None = None
         self._silent = False
@@ -181,6 +202,10 @@ class Flight:
         """The query as this server should get it, behind the ID."""
         if server in self._bare:
             return _BARE_HEAD[self._checking_disabled] + self.question
+        if server.jar is not None:
+            options = server.jar.option(self.loop.time())
+            opt = opt_record(_OUR_SIZE, options, dnssec_ok=self._dnssec_ok)
+            return _HEAD[self._checking_disabled] + self.question + opt
         if server.plain:
             return self._body
         # Padded to a multiple of 128 octets (RFC 8467 section 4.1), the ID counted.
@@ -205,6 +230,11 @@ class Flight:
                 self._poor(channel, None)
             else:
                 return False
+        elif (doubt := self._doubt(channel, packet)) is not None:
+            if doubt == "forged":
+                return False
+            self._tower.counters["doubted"] += 1
+            self._over_stream(channel)
         elif not packet[2] & _TC:
             self._judge(channel, ident, packet)
         elif channel.stream:
@@ -225,7 +255,33 @@ class Flight:
         echoed = packet[12 : 12 + len(question)]
         return echoed[-4:] == question[-4:] and echoed[:-4].lower() == question[:-4].lower()
 
+    def _doubt(self, channel: Channel, packet: bytes) -> Literal["forged", "doubtful"] | None:
+        """Whether a reply that matches may be forged: by its letters, and by its cookie.
+
+        A doubtful one is not used, but it shows that the question may be asked over TCP.
+        """
+        server = channel.server
+        if self._tower.random_case:
+            if packet.startswith(self.question, 12):
+                server.kept_letters()
+            elif not server.changes_letters() and not channel.stream:
+                return "doubtful"
+        jar = server.jar
+        if jar is None or server in self._bare:
+            return None
+        try:
+            cookie = cookie_in(packet)
+        except ValueError:
+            return None  # it will be found malformed
+        if cookie is not None:
+            return None if jar.take(cookie) or channel.stream else "forged"
+        if channel.stream:
+            jar.forget()
+        return "doubtful" if jar.knows else None
+
     def _judge(self, channel: Channel, ident: int, packet: bytes) -> None:
+        if self._letters is not self.question:
+            packet = packet[:12] + self._letters + packet[12 + len(self._letters) :]
         try:
             response = read_response(packet)
         except ValueError:
@@ -235,6 +291,8 @@ class Flight:
         rcode = response.rcode
         if rcode in _WITHOUT_OPT:
             self._without_opt(channel, response)
+        elif rcode == BADCOOKIE and channel.server.jar is not None:
+            self._with_cookie(channel, response)
         elif rcode in _NEXT_MAY_DO or rcode >= _FIRST_EXTENDED:
             self._poor(channel, response)
         else:
@@ -260,6 +318,18 @@ class Flight:
         self._bare += (server,)
         if self._is_last(channel) and not self._send(server, stream=server in self._streamed):
             self._poor(channel, response)
+
+    def _with_cookie(self, channel: Channel, response: Response) -> None:
+        """Ask again with the cookie that came with BADCOOKIE, then over TCP (RFC 7873 5.3)."""
+        server = channel.server
+        if channel.stream:
+            self._poor(channel, response)
+        elif server in self._sweetened:
+            self._over_stream(channel)
+        else:
+            self._sweetened += (server,)
+            if self._is_last(channel) and not self._send(server):
+                self._poor(channel, response)
 
     def _is_last(self, channel: Channel) -> bool:
         return channel is self._asked[-1][0]

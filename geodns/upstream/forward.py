@@ -30,7 +30,7 @@ _SWEEPS = 16  # sweeps within a timeout
 _NETWORK_ERROR = 23  # RFC 8914 section 4.24
 _CACHED_ERROR = b"\x00\x0d"  # section 4.14
 
-_COUNTED = "sent timeouts mismatched tcp failovers errors malformed shared probes spared"
+_COUNTED = "sent timeouts mismatched tcp failovers errors malformed shared probes spared doubted"
 _FLAGS = {(do, cd): bytes((do << 1 | cd,)) for do in (False, True) for cd in (False, True)}
 
 
@@ -46,12 +46,15 @@ class Forwarder:
     the row of servers is gone through. misses: questions that may be under way at once. All
     may be set anew at any time; flights under way end with the servers they began with.
     zones: folded names and the servers that are asked about them and what is below them. ca: a
-    PEM file of certificate authorities for encrypted servers, None for the system's.
+    PEM file of certificate authorities for encrypted servers, None for the system's. cookies:
+    DNS cookies are sent to plain servers. random_case: the letters of a question are sent in
+    random case, and a reply has to have them.
 
     counters: sent, timeouts, mismatched (messages that answer nothing asked), tcp,
     failovers (another server had to be asked), errors (the network's), malformed (replies),
     shared (callers that found their question under way), probes (questions asked of a server
-    to find out how it is), spared (callers whose question had failed a moment ago).
+    to find out how it is), spared (callers whose question had failed a moment ago),
+    doubted (replies in other letters or without the server's cookie, asked again over TCP).
 
     all_here: ``plain`` says None, since the caller wants to see every response.
 
@@ -69,6 +72,8 @@ class Forwarder:
         *,
         zones: Mapping[bytes, Sequence[str]] | None = None,
         ca: str | None = None,
+        cookies: bool = False,
+        random_case: bool = False,
     ) -> None:
         self.timeout = timeout
         self.attempts = attempts
@@ -78,6 +83,8 @@ class Forwarder:
         self.counters = dict.fromkeys(_COUNTED.split(), 0)
         self._numbers = random_numbers()
         self._trust = Trust(ca)
+        self.random_case = random_case
+        self._cookies = cookies
         self._servers: dict[str, Server] = {}
         self._row = Row(())
         self._zones: dict[bytes, Row] = {}
@@ -127,7 +134,9 @@ class Forwarder:
         for address in dict.fromkeys(map(parse_resolver, texts)):
             found = self._servers.get(address.text) or before.get(address.text)
             if found is None:
-                found = Server(address, self._numbers, self._mismatched, self._trust)
+                found = Server(
+                    address, self._numbers, self._mismatched, self._trust, cookies=self._cookies
+                )
             self._servers[address.text] = found
             servers.append(found)
         return Row(servers)
@@ -140,7 +149,7 @@ class Forwarder:
         is to be tried. Whoever asks tells the server ``took`` and ``timed_out``.
         """
         row = self._row
-        if self.all_here or now >= row.probe_at:
+        if self.all_here or self._cookies or self.random_case or now >= row.probe_at:
             return None
         server = row.first(now)
         return server if server is not None and server.plain else None

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 
 from geodns.model.resolver import Resolver
 from geodns.upstream.channel import Asker, Channel
+from geodns.upstream.cookie import Jar
 from geodns.upstream.health import Health
 from geodns.upstream.lane import Lanes
 from geodns.upstream.stream import Streams
 from geodns.upstream.trust import Trust
 
 _TOLD_EVERY = 60.0  # seconds between two log lines about the same server
+_CHANGES = 3  # replies in other letters after which a server is taken to fold them
 _STREAM_WAIT = 1.0  # seconds at least: TCP repeats what is lost by itself, and has to connect
 
 log = logging.getLogger("geodns.upstream")
@@ -24,6 +26,7 @@ class Server(Health):
 
     mismatched: called for each message from it that answers nothing that was asked. plain:
     asked over UDP. trust: what its certificate is checked against, where it is asked over TLS.
+    jar: its cookies, None where none are used.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class Server(Health):
         numbers: Iterator[int],
         mismatched: Callable[[], None],
         trust: Trust,
+        *,
+        cookies: bool = False,
     ) -> None:
         super().__init__()
         self.address = address
@@ -40,6 +45,9 @@ class Server(Health):
         self._lanes = Lanes(self, numbers)
         self._streams = Streams(self, numbers, trust)
         self._told_at = float("-inf")
+        self.jar = Jar() if cookies and self.plain else None
+        self._keeps_letters = False
+        self._changed = 0
 
     @property
     def sockets(self) -> int:
@@ -72,6 +80,18 @@ class Server(Health):
         if since is not None:
             self._streams.abandon(since)
         super().timed_out(now)
+
+    def kept_letters(self) -> None:
+        """Learn that it gave a question back in the letters it was asked in."""
+        self._keeps_letters = True
+
+    def changes_letters(self) -> bool:
+        """Learn that it did not; return whether it never does, so that no more is to be expected.
+
+        Who has kept them once is believed to do so always: then such a reply is forged.
+        """
+        self._changed += 1
+        return not self._keeps_letters and self._changed > _CHANGES
 
     def refused(self, why: str, now: float) -> None:
         """Learn why no connection came about: an operator must hear of a bad certificate."""
