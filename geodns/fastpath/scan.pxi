@@ -14,6 +14,7 @@ cdef enum:
     TYPE_OPT = 41
     TYPE_SVCB = 64
     TYPE_HTTPS = 65
+    TYPE_ANY = 255
 
 
 cdef Py_ssize_t _skip_name(const uint8_t[::1] packet, Py_ssize_t at) except -2:
@@ -106,7 +107,7 @@ cdef class Scan:
             elif ttl < self.lifetime:
                 self.lifetime = ttl
             if index < answers:
-                answered = answered or rtype == self.qtype
+                answered = answered or rtype == self.qtype or self.qtype == TYPE_ANY
                 owner = self._owner(packet, start)
                 if owner < 0 or not self._answer(packet, rtype, data, end):
                     return False

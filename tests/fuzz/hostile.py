@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import ipaddress
 import socket
 from functools import cache
 from typing import Any
@@ -13,6 +14,10 @@ from geodns.policy.compile import compile_snapshot
 from geodns.policy.snapshot import Snapshot
 from geodns.serve import reply
 from geodns.serve.inforce import InForce
+from geodns.serve.misses import make_misses
+from geodns.serve.pipeline import Pipeline
+from geodns.serve.sockets import open_listeners
+from geodns.serve.udp import UdpListener
 from geodns.settings import Settings
 from tests.fastpath import twins
 from tests.policy.making import NOW, order
@@ -118,23 +123,69 @@ class House:
         self.in_force = InForce(Snapshot(compile_snapshot(orders, NOW)), twins.places())
 
     async def ask(self, how: int, said: bytes) -> None:
-        """One question to a pipeline of its own, while the upstream says what it is told."""
+        """The same question by both ways, to pipelines of their own, of an upstream that is told
+        what to say: to the pipeline itself, and over UDP, where native code may ask."""
         self.upstream.how, self.upstream.said = how, said
-        pipeline = app.make_pipeline(self.settings)
-        pipeline.enforce(self.in_force)
         size = 65535 if how & LARGE else 512
         packet = build("Www.x.y", edns=size, do=bool(how & DNSSEC), ident=0xABCD)
+        told = [
+            *await self._through_pipeline(packet),
+            *await self._through_socket(packet),
+        ]
+        for each in told:
+            _check(packet, each, min(size, reply.OUR_SIZE))
+        # The second reply by socket may be from a cache, of failures too.
+        assert told[0] == told[1], [each.hex() for each in told]
+
+    async def _through_pipeline(self, packet: bytes) -> list[bytes]:
+        pipeline = self._pipeline()
         try:
-            for _ in range(2):
-                told = pipeline.answer(packet, PEER, stream=False)
-                if inspect.isawaitable(told):
-                    told = await asyncio.wait_for(told, 10)
-                assert isinstance(told, bytes)
-                _check(packet, told, min(size, reply.OUR_SIZE))
-            counters = pipeline.counters()
-            assert not [key for key in counters if key.startswith("internal")], counters
+            told = pipeline.answer(packet, PEER, stream=False)
+            if inspect.isawaitable(told):
+                told = await asyncio.wait_for(told, 10)
+            assert isinstance(told, bytes)
+            _check_counters(pipeline)
         finally:
             await pipeline.close()
+        return [told]
+
+    async def _through_socket(self, packet: bytes) -> list[bytes]:
+        pipeline = self._pipeline()
+        (listener,) = open_listeners(["127.0.0.1:0"], 1)
+        broken: list[BaseException] = []
+        udp = UdpListener(
+            self.loop, listener.udp[0], pipeline, {}, broken.append, fast=pipeline.fast
+        )
+        misses = make_misses(self.loop, pipeline, [udp], self.settings)
+        udp.start()
+        told = []
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as client:
+                client.bind((str(ipaddress.ip_address(PEER)), 0))
+                client.connect((listener.address.host, listener.address.port))
+                for _ in range(2):
+                    client.send(packet)
+                    async with asyncio.timeout(10):
+                        told.append(await self.loop.sock_recv(client, 65535))
+            _check_counters(pipeline)
+        finally:
+            if misses is not None:
+                misses.close()
+            udp.close()
+            listener.close()
+            await pipeline.close()
+        assert not broken, broken
+        return told
+
+    def _pipeline(self) -> Pipeline:
+        pipeline = app.make_pipeline(self.settings)
+        pipeline.enforce(self.in_force)
+        return pipeline
+
+
+def _check_counters(pipeline: Pipeline) -> None:
+    counters = pipeline.counters()
+    assert not [key for key in counters if key.startswith("internal")], counters
 
 
 def _check(packet: bytes, told: bytes, limit: int) -> None:

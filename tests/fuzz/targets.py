@@ -143,11 +143,17 @@ def query(data: bytes) -> None:
 
 
 def response(data: bytes) -> None:
-    """read_response, and the way of its answer through the cache and the fast path."""
+    """read_response, its native twin, and the way of its answer through cache and fast path."""
+    scanned = native().scan_response(data)
     try:
         found = read_response(data)
     except ValueError:
+        assert scanned is None, "the native scan took what Python refuses"
         return
+    if scanned is not None:
+        assert scanned[:3] == (found.packet, found.ttl_offsets, found.lifetime)
+        assert set(scanned[3]) == set(found.aliases)
+        assert sorted(scanned[4]) == sorted(found.addresses)
     size = len(found.packet)
     assert all(12 <= at <= size - 4 for at in found.ttl_offsets)
     assert len(found.ttl_offsets) >= len(found.records)
