@@ -37,8 +37,9 @@ def make_pipeline(settings: dict[str, Any]) -> Pipeline:
     """The pipeline of one worker. settings: the JSON form of config.Settings."""
     cache = settings["cache"]
     forwarder = make_forwarder(settings["upstream"], settings["limits"]["misses"])
-    fast = make_fast_path(cache["size"] // 4 // KEPT_OCTETS)
-    size, stale = cache["size"] // 4 * 3, cache["serve_stale"]
+    # What the fast path has asked for by itself is kept only there.
+    fast = make_fast_path(cache["size"] // 2 // KEPT_OCTETS)
+    size, stale = cache["size"] // 2, cache["serve_stale"]
     kept = Cache(size, cache["min_ttl"], cache["max_ttl"], stale)
     # Answers that may be needed when they are old are all kept in one place.
     forwarder.all_here = stale > 0

@@ -66,7 +66,7 @@ cdef class KeptAnswers:
     cdef Py_ssize_t store(self, const uint8_t[::1] key, uint32_t hashed,
                           const uint8_t[::1] packet, const uint16_t* ttls, int count,
                           double stored, double expires, uint8_t bits) except -1:
-        """Keep what fits. bits: 1 the upstream set AD, 2 aliases, 4 addresses."""
+        """Keep what fits. bits: 1 the upstream set AD, 2 aliases, 4 addresses, 8 given out."""
         cdef Py_ssize_t size = key.shape[0], slot, chosen = -1, at
         cdef Py_ssize_t first = (hashed & (self.sets - 1)) * WAYS
         for slot in range(first, first + WAYS):
@@ -74,11 +74,7 @@ cdef class KeptAnswers:
                 chosen = slot
                 break
         if chosen < 0:
-            # The one that expires first goes: an expired or empty one, if there is any.
-            chosen = first
-            for slot in range(first, first + WAYS):
-                if self.expires_[slot] < self.expires_[chosen]:
-                    chosen = slot
+            chosen = self._worst(first, stored)
         cdef Py_ssize_t base = chosen * KEPT_OCTETS
         self.used += (packet.shape[0] > 0) - (self.packet_[chosen] > 0)
         _copy(self.data_, base, key, 0, size)
@@ -94,6 +90,27 @@ cdef class KeptAnswers:
         self.ttls_[chosen] = count
         self.bits_[chosen] = bits
         return chosen
+
+    cdef Py_ssize_t _worst(self, Py_ssize_t first, double now) except -1:
+        """The slot of a set that is given up: an empty or expired one, if there is any.
+
+        Else, of those that nobody has asked for since others were given up, the one that expires
+        first: names that are asked for once cannot push out those that everybody asks for.
+        """
+        cdef Py_ssize_t slot, soonest = first, unasked = -1
+        for slot in range(first, first + WAYS):
+            if self.expires_[slot] < self.expires_[soonest]:
+                soonest = slot
+            if not self.bits_[slot] & 8 \
+                    and (unasked < 0 or self.expires_[slot] < self.expires_[unasked]):
+                unasked = slot
+        if self.expires_[soonest] <= now:
+            return soonest
+        if unasked >= 0:
+            return unasked
+        for slot in range(first, first + WAYS):
+            self.bits_[slot] &= 7
+        return soonest
 
     cdef bint leave(self, const uint8_t[::1] key, double expires) except -1:
         """Note that the pipeline has the answer to a key, which is not for this table."""
@@ -180,6 +197,8 @@ cdef class KeptAnswers:
         cdef uint32_t ttl
         if size + (11 + asked.extra + asked.baked if asked.edns else 0) > asked.limit:
             return UP
+        if not self.bits_[slot] & 8:
+            self.bits_[slot] |= 8
         _copy(out, 0, self.data_, slot * KEPT_OCTETS + self.key_[slot], size)
         out[0], out[1] = packet[0], packet[1]
         out[2] = 0x80 | (packet[2] & 1)

@@ -15,7 +15,8 @@ cdef class Lanes:
     """Up to LANES connected sockets, of which WIDTH are in use for new queries.
 
     ``open`` makes a connected socket and gives its descriptor, which is closed here. All of them are
-    watched by one epoll descriptor.
+    watched by one epoll descriptor. epoch: counts the servers that were asked, so that what comes
+    late of one is not held against the next.
     """
 
     cdef object open
@@ -24,7 +25,8 @@ cdef class Lanes:
     cdef bint[LANES] retired
     cdef double[LANES] opened
     cdef int[WIDTH] row
-    cdef int count
+    cdef int count, epoch
+    cdef int[LANES] epochs
     cdef uint16_t[1024] numbers
     cdef int number_at
 
@@ -97,6 +99,7 @@ cdef class Lanes:
         self.fds[lane] = fd
         self.uses[lane] = self.pending[lane] = 0
         self.retired[lane] = False
+        self.epochs[lane] = self.epoch
         self.opened[lane] = now
         self.count += 1
         return lane
@@ -108,8 +111,14 @@ cdef class Lanes:
             self.shut(lane)
         return 0
 
+    cdef bint is_current(self, int lane) noexcept:
+        """Whether a lane leads to the server that is asked now."""
+        return self.epochs[lane] == self.epoch
+
     cdef int retire_all(self) except -1:
+        """Another server is asked from now on."""
         cdef int at, lane
+        self.epoch += 1
         for at in range(WIDTH):
             lane = self.row[at]
             self.row[at] = -1

@@ -58,7 +58,9 @@ cdef class Misses:
     cdef list fallen
     cdef bint refused
     # Counts since they were last taken.
-    cdef uint64_t sent, shared, mismatched, timeouts, errors, answers
+    cdef uint64_t sent, shared, mismatched, timeouts, errors
+    # And those that say something of the server that is asked now.
+    cdef uint64_t answers, silences
     cdef double seconds
 
     def __init__(self, open, wake, names, Py_ssize_t most, uint32_t min_ttl, uint32_t max_ttl):
@@ -312,7 +314,7 @@ cdef class Misses:
     cdef int fail(self, int lane, list left) except -1:
         """The network has refused a datagram of a lane. It does not say which."""
         cdef int32_t flight
-        self.refused = True
+        self.refused = self.refused or self.lanes.is_current(lane)
         # One pending more, so that the last flight does not close it under our hands.
         self.lanes.pending[lane] += 1
         for flight in range(self.flight_room):
@@ -336,6 +338,7 @@ cdef class Misses:
                 rest -= 1
                 if self.sent_at[flight] <= before:
                     self.timeouts += 1
+                    self.silences += self.lanes.is_current(self.lane[flight])
                     self.give_up(flight, left)
         return 0
 

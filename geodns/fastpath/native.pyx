@@ -278,8 +278,9 @@ cdef class FastPath(Answering):
             if flight == NOBODY:
                 misses.mismatched += 1
                 continue
-            misses.answers += 1
-            misses.seconds += now - misses.sent_at[flight]
+            if misses.lanes.is_current(lane):
+                misses.answers += 1
+                misses.seconds += now - misses.sent_at[flight]
             if self._take(flight, size, now, heard):
                 self._answer_all(misses.land(flight), now, left, unsent)
             else:
@@ -294,15 +295,19 @@ cdef class FastPath(Answering):
         return left
 
     def miss_counts(self):
-        """What has happened since this was last asked, and how much is under way."""
+        """What has happened since this was last asked, and what it says of the server asked now.
+
+        Returns (counts by name, answers, seconds they took in all, silences, whether the network
+        refused anything).
+        """
         cdef Misses misses = self.misses
         told = {
             "sent": misses.sent, "shared": misses.shared, "mismatched": misses.mismatched,
             "timeouts": misses.timeouts, "errors": misses.errors,
         }
-        found = told, misses.answers, misses.seconds, misses.refused
+        found = told, misses.answers, misses.seconds, misses.silences, misses.refused
         misses.sent = misses.shared = misses.mismatched = misses.timeouts = misses.errors = 0
-        misses.answers = 0
+        misses.answers = misses.silences = 0
         misses.seconds = 0
         misses.refused = False
         return found

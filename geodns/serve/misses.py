@@ -25,6 +25,9 @@ from geodns.upstream.server import Server
 _SWEEPS = 16
 """Looks at what is overdue within the time that a server gets."""
 
+_SILENCES = 3
+"""Silences told of a server at once; more say nothing new."""
+
 
 class Answers(Protocol):
     """What is needed of the pipeline."""
@@ -85,7 +88,7 @@ class Misses:
 
     def report(self) -> None:
         """Tell the forwarder's counters, and the server, what has happened since the last time."""
-        told, answers, seconds, refused = self._fast.miss_counts()
+        told, answers, seconds, silences, refused = self._fast.miss_counts()
         counters = self._forwarder.counters
         for name, count in told.items():
             counters[name] += count
@@ -95,7 +98,7 @@ class Misses:
         now = self._loop.time()
         if answers:
             server.took(seconds / answers, answers)
-        for _ in range(min(told["timeouts"], 3)):
+        for _ in range(min(silences, _SILENCES)):
             server.timed_out(now)
         if refused:
             server.unreachable(now)

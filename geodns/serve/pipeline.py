@@ -76,6 +76,9 @@ from geodns.upstream.forward import Forwarder, TooManyMisses, UpstreamFailure
 log = logging.getLogger("geodns.serve")
 
 EDE_OTHER, EDE_CACHED, EDE_PROHIBITED = 0, 13, 18
+FAILED = 300.0
+"""Seconds in which a question that has failed takes the forwarder's way, who knows when to ask
+again (RFC 9520)."""
 _META_TYPES = frozenset((0, 41, *range(128, 251), 253, 254))
 _TXT = 16
 _VERSION = frozenset((from_labels([b"version", b"bind"]), from_labels([b"version", b"server"])))
@@ -330,6 +333,7 @@ class Pipeline:
                 self._counts["upstream/failed"] += 1
                 failed = failure.ede_code, failure.text
                 cached = failure.cached
+                self.fast.leave(key, monotonic() + FAILED)
             else:
                 now = monotonic()
                 # Others may have waited for the same response and have put it there already.
@@ -378,7 +382,7 @@ class Pipeline:
             # A failure is no answer that could be ruled on; what it carries goes to nobody.
             owed = self._ecs_option(asked, named=ruling.named)
             told = reply.Options(ede_raw=response.ede, ecs=owed)
-            self.fast.leave(key, entry.expires)
+            self.fast.leave(key, monotonic() + FAILED)
             self._counts["allowed"] += 1
             return reply.status(asked.query, SERVFAIL, asked.limit, told)
         named = self._named_in(asked.in_force, entry)

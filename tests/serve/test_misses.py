@@ -394,3 +394,12 @@ async def test_those_who_wait_are_answered_at_the_end(tmp_path: Path, twin: str)
         zone(held[0])
         assert (await receive(client))[3] & 15 == 0
         await until(lambda: made.outstanding == 0)
+
+
+async def test_what_has_failed_is_not_asked_again_at_once(tmp_path: Path, twin: str) -> None:
+    async with house(tmp_path, zone) as made:
+        assert (await made.ask("failed.test")).rcode == "SERVFAIL"
+        before = len(made.upstream.seen)
+        for _ in range(3):
+            assert (await made.ask("failed.test")).rcode == "SERVFAIL"
+        assert len(made.upstream.seen) == before
