@@ -30,8 +30,9 @@ OTHER = "other"
 """The label value under which what is beyond a bound is added up."""
 RULINGS = {"order/": "block", "shadow/": "shadow", "never_block/": "never_block"}
 _Kind = CounterMetricFamily | GaugeMetricFamily
-_PAGES = "blockpage/order/"
-_APART = (*RULINGS, _PAGES, "place/", "blocked_in/", "internal/")
+_PAGE = "blockpage/"
+_PAGES = f"{_PAGE}order/"
+_APART = (*RULINGS, _PAGE, "place/", "blocked_in/", "internal/")
 
 
 class OrderLabels:
@@ -68,6 +69,8 @@ def families(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Itera
     yield from _of_sources(found["sources"])
     yield from _of_workers(found["workers"])
     yield from _of_upstreams(found["upstreams"])
+    if found["blockpage"] is not None:
+        yield from _of_block_page(found["blockpage"], found["counters"])
     yield InfoMetricFamily(
         f"{PREFIX}build",
         "The running program.",
@@ -159,6 +162,22 @@ def _pages(found: Mapping[str, Any], named: Collection[str]) -> Metric:
     for order in sorted(shown):
         metric.add_metric([order], shown[order])
     return metric
+
+
+def _of_block_page(page: Mapping[str, Any], counters: Mapping[str, int]) -> Iterator[Metric]:
+    yield _gauge("block_page_up", "1 where its process runs.", page["pid"] is not None)
+    told = "1 where it has what is in force."
+    yield _gauge("block_page_current", told, page["current"])
+    yield _counter("block_page_restarts", "How often it died and was replaced.", page["restarts"])
+    told = "Replies of the block page, by HTTP status."
+    replies = CounterMetricFamily(f"{PREFIX}block_page_replies", told, labels=["status"])
+    told = "What else the block page counts, bugs by their kind among it."
+    events = CounterMetricFamily(f"{PREFIX}block_page_events", told, labels=["event"])
+    for key in sorted(counters):
+        what = key.removeprefix(_PAGE)
+        if key.startswith(_PAGE) and not key.startswith(_PAGES):
+            (replies if what.isdecimal() else events).add_metric([what], counters[key])
+    yield from (replies, events)
 
 
 def _of_orders(found: Mapping[str, Any]) -> Iterator[Metric]:

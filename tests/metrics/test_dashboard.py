@@ -36,7 +36,12 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Labe
     finally:
         upstream.close()
     # The second is there only where something is counted that has no figure of its own.
-    found: dict[str, Labels] = {"up": {}, "geodns_events_total": {"event": set()}}
+    # And of block pages nobody has seen one.
+    found: dict[str, Labels] = {
+        "up": {},
+        "geodns_events_total": {"event": set()},
+        "geodns_block_pages_total": {"order": set()},
+    }
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = found.setdefault(sample.name, {})

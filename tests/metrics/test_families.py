@@ -53,6 +53,7 @@ def document(**counters: int) -> dict[str, Any]:
             {"server": "a", "answers": 4, "seconds": 0.5, "rtt": 0.1, "away": 0},
             {"server": "b", "answers": 0, "seconds": 0.0, "rtt": None, "away": 2},
         ],
+        "blockpage": {"pid": 9, "current": False, "restarts": 1},
         "counters": {name.replace("__", "/"): count for name, count in counters.items()},
         "gauges": ["tcp/open", "odd/now"],
     }
@@ -217,6 +218,22 @@ def test_upstreams(scrape: Scrape) -> None:
     assert scrape.value("upstream_smoothed_rtt_seconds", server="a") == 0.1
     assert scrape.value("upstream_avoided", server="b") == 2
     assert ("geodns_upstream_smoothed_rtt_seconds", (("server", "b"),)) not in scrape.samples()
+
+
+def test_block_page(scrape: Scrape) -> None:
+    counts = {"451": 3, "421": 1, "cut": 2, "order/it-a": 3, "internal/KeyError": 1}
+    counters = {f"blockpage/{key}": count for key, count in counts.items()}
+    scrape.found = {**document(), "counters": counters}
+    assert scrape.value("block_page_replies_total", status="451") == 3
+    assert scrape.value("block_page_replies_total", status="421") == 1
+    assert scrape.value("block_page_events_total", event="cut") == 2
+    assert scrape.value("block_page_events_total", event="internal/KeyError") == 1
+    assert scrape.value("block_pages_total", order="it-a") == 3
+    assert scrape.value("block_page_up") == 1
+    assert scrape.value("block_page_current") == 0
+    assert scrape.value("block_page_restarts_total") == 1
+    scrape.found = {**document(), "blockpage": None}
+    assert "block_page_" not in scrape.text()
 
 
 def test_before_the_first_load_there_is_only_the_process(scrape: Scrape) -> None:

@@ -18,7 +18,8 @@ METRICS = '[metrics]\nlisten = "127.0.0.1:0"\n'
 def write_watched(folder: Path, upstream: int) -> Path:
     """Settings and orders of a server for ``mixed_load``; returns the settings' path."""
     spared = '[orders]\nnever_block = ["spared.blocked.example"]\n'
-    settings = write_settings(folder, upstream, METRICS + spared)
+    page = '[blockpage]\nlisten = ["127.0.0.1:0"]\noperator_url = "https://net.example"\n'
+    settings = write_settings(folder, upstream, METRICS + spared + page)
     save(folder / "orders" / "IT" / "it-a.toml", order("it-a", "blocked.example"))
     shadow = order("it-s", "shadowed.example", status='"shadow"')
     save(folder / "orders" / "IT" / "it-s.toml", shadow)
