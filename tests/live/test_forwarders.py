@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.forwarders import PAGE, forwarder, snippet
+from tests.live.forwarders import PAGE, PROGRAMS, forwarder, snippet
 from tests.live.servers import missing
 from tests.live.two_countries import FR, IT, House, ask, house
 from tests.scenarios import asking
@@ -91,6 +91,22 @@ def test_unbound_lets_clients_choose_their_place(tmp_path: Path) -> None:
         assert claim(server, "w0.milan.example") == FREE
         assert ask(server, IT, "w0.milan.example", "A", stream=False) == BLOCKED
     assert "Unbound passes a client's own ECS option on." in PAGE.read_text()
+
+
+@pytest.mark.parametrize("way", ["dnsdist by ECS", "Unbound by ECS"])
+def test_blocks_live_ten_seconds_at_most_behind_ecs(tmp_path: Path, way: str) -> None:
+    if why := missing(PROGRAMS[way]):
+        pytest.skip(why)
+    with behind(tmp_path, way) as (_, server):
+        for name, qtype in (
+            ("w0.milan.example", "A"),
+            ("alias0.example", "A"),
+            ("net0.example", "A"),
+        ):
+            raw = asking.send_udp(server, IT, asking.build(name, qtype), asking.PATIENCE)
+            reply = asking.read(raw or b"")
+            assert (reply.rcode, reply.answer) == (BLOCKED, [])
+            assert reply.soa_ttl is not None and reply.soa_ttl <= 10
 
 
 @needs_dnsdist

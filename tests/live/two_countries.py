@@ -4,9 +4,9 @@
 
 prints a table; ``--write`` puts it into docs/reliability.md. For each way and transport it asks
 for a name that Italy has ordered blocked, for a type that this name does not have, for an alias of
-it, for an address in an ordered network, and for a free name; Italy first and France first; each
-twice, so that the second time the forwarder's cache is warm; and once with names that geodns
-does not know yet, once with names that it has in its cache already.
+it, for an address in an ordered network, for a free name and for one that does not exist; Italy
+first and France first; each twice, so that the second time the forwarder's cache is warm; and
+once with names that geodns does not know yet, once with names that it has in its cache already.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ KINDS = (
     Kind("alias", "alias{}.example", "A", BLOCKED, "192.0.2.1"),
     Kind("address", "net{}.example", "A", BLOCKED, "203.0.113.{}"),
     Kind("free name", "free{}.example", "A", "192.0.2.2", "192.0.2.2"),
+    Kind("no such name", "gone{}.example", "A", "NXDOMAIN", "NXDOMAIN"),
 )
 
 

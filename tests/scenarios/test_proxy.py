@@ -119,3 +119,8 @@ def test_who_waits_for_an_upstream_gets_the_answer_for_whom_the_proxy_named(worl
         "alias.example",
         "fine.example",
     ]
+    # Counted where the client is; the proxy itself has no place.
+    counters = world.pipeline.counters()
+    assert (counters["place/IT"], counters["place/FR"]) == (3, 3)
+    assert counters["order/it-net"] == counters["blocked"] == 2
+    assert "place/None" not in counters
