@@ -349,6 +349,8 @@ class Pipeline:
                 )
                 if asked.ruling.block:
                     return self._block(asked, asked.ruling, None)
+            if failed is not None or entry is not None and not stale.is_answer(entry.response):
+                self._rest(key, query)
             if failed is not None and old is not None:
                 self._counts["cache/stale"] += 1
                 return self._settle(asked, key, old, None)
@@ -362,6 +364,18 @@ class Pipeline:
         finally:
             if place is not None:
                 self._shares.leave(place)
+
+    def _rest(self, key: bytes, query: Query) -> None:
+        """A question that failed is not asked by the fast path either, for as long (RFC 9520)."""
+        now = monotonic()
+        until = self._forwarder.rests_until(
+            query.folded + query.question[-4:],
+            dnssec_ok=query.dnssec_ok,
+            checking_disabled=bool(query.flags & CD),
+            now=now,
+        )
+        if until > now:
+            self.fast.leave(key, until)
 
     async def _resolve(self, query: Query) -> Response:
         return await self._forwarder.resolve(

@@ -75,9 +75,14 @@ class Refreshes:
             raise fault
 
 
+def is_answer(response: Response) -> bool:
+    """Whether a response is no failure."""
+    return response.rcode in (NOERROR, NXDOMAIN)
+
+
 def is_fresh(response: Response) -> bool:
     """Whether a response says something, so that a stale one is not needed (RFC 8767 section 4)."""
-    if response.rcode in (NOERROR, NXDOMAIN):
+    if is_answer(response):
         return True
     return any(int.from_bytes(ede[:2], "big") in _DNSSEC for ede in response.ede)
 

@@ -51,6 +51,11 @@ class Failures:
             return None
         return kept.outcome
 
+    def until(self, key: bytes, now: float) -> float:
+        """Up to when a question is not to be asked again, 0.0 if it may be."""
+        kept = self._kept.get(key)
+        return kept.until if kept is not None and now < kept.until else 0.0
+
     def keep(self, key: bytes, outcome: Response | Silence, now: float, returns: int) -> None:
         """Keep a failure."""
         before = self._kept.pop(key, None)

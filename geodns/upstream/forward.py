@@ -167,6 +167,18 @@ class Forwarder:
         """Whether a forward zone at or below ``zone`` holds a folded name that is in ``zone``."""
         return any(name in self._zones and len(name) >= len(zone) for name in ancestors(folded))
 
+    def rests_until(
+        self, question: bytes, *, dnssec_ok: bool, checking_disabled: bool, now: float
+    ) -> float:
+        """Loop time up to which a question, as in ``resolve``, is not asked since it has failed.
+
+        0.0 if it would be. Whoever asks by means of his own should wait as well (RFC 9520).
+        """
+        if not self._failures:
+            return 0.0
+        flags = _FLAGS[dnssec_ok, checking_disabled]
+        return self._failures.until(question[:-4].lower() + question[-4:] + flags, now)
+
     async def resolve(
         self, question: bytes, *, dnssec_ok: bool, checking_disabled: bool
     ) -> Response:

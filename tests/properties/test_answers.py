@@ -137,6 +137,9 @@ class Zone:
         soa = wire("x") + struct.pack("!HHIH", 6, 1, 900, 22) + b"\0\0" + bytes(19) + b"\x3c"
         return read_response(head + question + b"".join((*sent, soa)))
 
+    def rests_until(self, question: bytes, **_: object) -> float:
+        return 0.0
+
     def is_apart(self, name: bytes, below: bytes) -> bool:
         """As the forwarder has it: one upstream for all names."""
         return False

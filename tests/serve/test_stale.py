@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,29 @@ async def test_stale_answers_are_not_given_to_the_fast_path(
     clock[0] += 61
     monkeypatch.setattr("geodns.serve.pipeline.kept_of", lambda entry: pytest.fail("is kept"))
     assert (await house.ask("free.a")).ede[0][0] == 3
+
+
+async def test_the_fast_path_leaves_a_failed_question_alone_for_as_long(
+    house: House, clock: list[float]
+) -> None:
+    class Fast:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+            self.left: list[float] = []
+
+        def leave(self, key: bytes, expires: float) -> None:
+            self.left.append(expires)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+    fast = house.pipeline.fast = Fast(house.pipeline.fast)  # type: ignore[assignment]
+    house.upstream.rests_until = lambda question, **keys: 1004.0  # type: ignore[method-assign]
+    await house.ask("free.a")
+    assert not fast.left
+    house.upstream.zone["free.b"] = DOWN
+    await house.ask("free.b")
+    assert fast.left == [1004.0]
 
 
 def test_what_is_fresh_and_what_is_told() -> None:

@@ -58,6 +58,10 @@ async def test_a_failed_question_is_not_asked_again_at_once_and_others_are() -> 
         assert (first.rcode, first.ede, second.rcode, second.ede) == (2, (), 2, (b"\x00\x0d",))
         assert len(upstream.seen) == 1
         assert forwarder.counters["spared"] == 1
+        now = asyncio.get_running_loop().time()
+        rests = forwarder.rests_until(QUESTION, dnssec_ok=False, checking_disabled=False, now=now)
+        assert now < rests <= now + 1
+        assert not forwarder.rests_until(QUESTION, dnssec_ok=True, checking_disabled=False, now=now)
         upstream.udp = good
         assert (await ask(forwarder, names(1)[0])).addresses
         assert (await ask(forwarder)).rcode == 2
