@@ -14,6 +14,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -79,6 +80,8 @@ async def run(
             page.load(await reloader.prepare(bar or no_bar))
             await page.ready.wait()
             _say_ready(page, reloader, as_json=as_json)
+            feeding = asyncio.create_task(reloader.feeding().run())
+            stack.push_async_callback(_cancel, feeding)
             await reloader.run(distribute, no_workers)
 
         living = asyncio.create_task(live())
@@ -90,9 +93,13 @@ async def run(
                 raise ServerError("reloading ended unexpectedly")
         finally:
             for task in (waiting, living):
-                task.cancel()
-                with suppress(asyncio.CancelledError, GeodnsError, OSError):
-                    await task
+                await _cancel(task)
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, GeodnsError, OSError):
+        await task
 
 
 def _check(settings: Settings, state: Path, skip_bad_orders: bool) -> None:

@@ -160,6 +160,21 @@ def test_rulings_of_orders_begin_at_zero_and_keep_kinds_apart(scrape: Scrape) ->
     assert scrape.value("rulings_total", order="gone", ruling="block") == 7
 
 
+def test_block_pages_by_order(scrape: Scrape) -> None:
+    scrape.found = {**document(), "counters": {"blockpage/order/it-a": 3, "blockpage/451": 3}}
+    assert scrape.value("block_pages_total", order="it-a") == 3
+    assert scrape.value("rulings_total", order="it-a", ruling="block") == 0
+
+
+def test_pages_of_orders_beyond_the_bound_are_added_up() -> None:
+    scrape = Scrape(orders=1)
+    assert scrape.found is not None
+    scrape.found["orders"] = []
+    scrape.found["counters"] = {"order/a": 9, "blockpage/order/a": 1, "blockpage/order/b": 2}
+    assert scrape.value("block_pages_total", order="a") == 1
+    assert scrape.value("block_pages_total", order="other") == 2
+
+
 def test_orders_beyond_the_bound_are_added_up_and_nothing_ever_falls() -> None:
     scrape = Scrape(orders=3)
     counts = {f"order/o{number}": number for number in range(10)}
