@@ -58,6 +58,8 @@ MAX_ALIASES = 64
 _SOA_LEAST = 22
 _FOREVER = 0x7FFFFFFF
 _AT_QUESTION = b"\xc0\x0c"
+_MOST_OFFSET = 0x4000
+_SERVICES = frozenset((SVCB, HTTPS))
 _IPV4HINT, _IPV6HINT = 4, 6
 
 Links = dict[bytes, list[tuple[int, bytes]]]
@@ -159,7 +161,7 @@ def _scan(packet: bytes) -> Response:
             answered = answered or rtype == qtype or qtype == ANY
         elif index >= before:
             kept += 1
-            if qtype not in (SVCB, HTTPS):
+            if qtype not in _SERVICES:
                 continue
         else:
             if rtype == SOA:
@@ -178,8 +180,12 @@ def _scan(packet: bytes) -> Response:
         elif rtype in (CNAME, DNAME):
             if skip_name(packet, data) != end:
                 raise ValueError("an alias does not fill its record")
-            links.setdefault(owner, []).append((rtype, read_name(packet, data)))
-        elif rtype in (SVCB, HTTPS):
+            target = read_name(packet, data)
+            links.setdefault(owner, []).append((rtype, target))
+            if data < _MOST_OFFSET:
+                # What owns the next record is most often written as a pointer to here.
+                owners[(0xC000 | data).to_bytes(2, "big")] = target
+        elif rtype in _SERVICES:
             target, hints = _read_service(packet, data, end)
             if target != ROOT:
                 links.setdefault(owner, []).append((rtype, target))
@@ -187,14 +193,16 @@ def _scan(packet: bytes) -> Response:
     found: dict[bytes, tuple[int, int]] = {}
     if links or len(owners) > 1:
         found, tops = _follow(asked, links)
-        strays = {
-            number
-            for number, ((_, rtype), owner) in enumerate(zip(records, owned, strict=True))
-            if owner not in found and not (owner in tops and rtype in (DNAME, RRSIG))
-        }
-        if strays:
-            return _scan(without_answers(packet, strays))
-        held = [(owner, address) for owner, address in held if owner in found]
+        if not found.keys() >= set(owned):
+            strays = {
+                number
+                for number, ((_, rtype), owner) in enumerate(zip(records, owned, strict=True))
+                if owner not in found and not (owner in tops and rtype in (DNAME, RRSIG))
+            }
+            if strays:
+                return _scan(without_answers(packet, strays))
+        if qtype in _SERVICES:
+            held = [(owner, address) for owner, address in held if owner in found]
         del found[asked]
     if flags & TC or rcode not in (NOERROR, NXDOMAIN):
         lifetime = 0
@@ -225,8 +233,9 @@ def _follow(asked: bytes, links: Links) -> tuple[dict[bytes, tuple[int, int]], s
     """
     found = {asked: (0, 0)}
     tops: set[bytes] = set()
+    dnames = any(rtype == DNAME for row in links.values() for rtype, _ in row)
     for number, name in enumerate(names := [asked]):
-        for above in ancestors(name) if name != ROOT else (ROOT,):
+        for above in ancestors(name) if dnames and name != ROOT else (name,):
             own = len(above) == len(name)
             for rtype, target in links.get(above, ()):
                 if rtype == DNAME:
