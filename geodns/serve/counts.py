@@ -18,22 +18,28 @@ def shadows(in_force: InForce, recorder: Recorder) -> list[str]:
     return [f"shadow/{in_force.snapshot.orders[order].id}" for order in recorder.shadows]
 
 
+def stopped(in_force: InForce, recorder: Recorder) -> set[str]:
+    """The orders that the emergency list kept from blocking; those in shadow would not have."""
+    found = {ground.order for ground in recorder.grounds if ground.effect == "never_block"}
+    if found:
+        found -= {order.id for order in in_force.snapshot.in_force if order.shadow}
+    return found
+
+
 def never_block(in_force: InForce, recorder: Recorder, names: list[bytes]) -> list[str]:
     """The counters of what the emergency list stopped for these names (folded).
 
     By the operator's entry, and not by the name: an order of a million names below one entry
-    must not make a million counters. Of an order in shadow there was nothing to stop.
+    must not make a million counters.
     """
-    stopped = {ground.order for ground in recorder.grounds if ground.effect == "never_block"}
-    if stopped:
-        stopped -= {order.id for order in in_force.snapshot.in_force if order.shadow}
-    if not stopped:
+    orders = stopped(in_force, recorder)
+    if not orders:
         return []
     never = in_force.snapshot.never
     entries = {
         to_text(above) for name in names for above in ancestors(name) if above.hex() in never
     }
-    return [f"never_block/{entry}/{order}" for entry in entries for order in stopped]
+    return [f"never_block/{entry}/{order}" for entry in entries for order in orders]
 
 
 def of_fast_path(fast: FastPath, in_force: InForce) -> Counter[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from geodns.model.name import to_text
+from geodns.serve.counts import stopped
 
 if TYPE_CHECKING:
     from geodns.model.message import Query
@@ -158,10 +159,9 @@ class RulingLog:
     ) -> None:
         """Note the blocks that were none because of ``shadow`` or the emergency list."""
         orders = in_force.snapshot.orders
-        spared = {ground.order for ground in found.grounds if ground.effect == "never_block"}
         for ruling, idents in (
             ("shadow", sorted(orders[order].id for order in found.shadows)),
-            ("never_block", sorted(spared)),
+            ("never_block", sorted(stopped(in_force, found))),
         ):
             for ident in idents:
                 place, digest = located.location.country, in_force.snapshot.digest

@@ -211,6 +211,14 @@ async def test_never_block_is_counted_by_entry_and_order(house: House) -> None:
     )
 
 
+async def test_the_emergency_list_does_nothing_to_an_order_in_shadow(house: House) -> None:
+    shadow = order("it-s", domains=["blocked.a"], status="shadow")
+    house.enforce([shadow, BLOCKED], never=["vital.blocked.a"])
+    assert (await house.ask("vital.blocked.a", peer=IT)).rcode == "NOERROR"
+    assert house.count("never_block/vital.blocked.a/it-a") == 1
+    assert house.count("never_block/vital.blocked.a/it-s") == 0
+
+
 async def test_shadow_orders_are_counted_for_names_and_addresses(house: House) -> None:
     house.enforce(
         [
