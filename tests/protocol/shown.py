@@ -50,8 +50,8 @@ class Record:
             return text_of(self.data)
         if self.kind == 6:
             return text_of(self.data[: _end(self.data, 0)]) + " ..."
-        if self.kind == 16:
-            return '"' + self.data[1:].decode("ascii", "replace") + '"'
+        if self.kind in (16, 261):
+            return " ".join(f'"{each.decode("ascii", "replace")}"' for each in _strings(self.data))
         return self.data.hex()
 
 
@@ -211,6 +211,14 @@ def _name(packet: bytes, at: int) -> tuple[bytes, int]:
         if not size:
             return b"".join(parts), at if end is None else end
     raise ValueError("a name without end")
+
+
+def _strings(data: bytes) -> list[bytes]:
+    found = []
+    while data:
+        found.append(data[1 : 1 + data[0]])
+        data = data[1 + data[0] :]
+    return found
 
 
 def _behind(packet: bytes, at: int) -> int:

@@ -19,7 +19,7 @@ PAGE = ROOT / "docs" / "protocol.md"
 
 def rows() -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(PAGE.read_text().splitlines(), 1):
-        if line.startswith("|") and not line.startswith(("| RFC", "|---")):
+        if line.startswith("|") and not line.startswith(("| RFC", "| source", "|---")):
             yield number, [cell.strip() for cell in line.strip("|").split(" | ")]
 
 

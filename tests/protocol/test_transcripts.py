@@ -31,6 +31,8 @@ big.example. 300 A 192.0.2.0/25
 any.example. 300 A 192.0.2.3
 any.example. 300 AAAA 2001:db8::3
 bogus.example. 300 A 192.0.2.4
+service.example. 300 TYPE65 00010377777707626c6f636b6564076578616d706c6500
+hint.example. 300 TYPE65 00010000040004cb007107
 """
 ORDER = """
 id = "{id}"
@@ -45,7 +47,7 @@ ORDERS = {
         id="it-domain",
         kind="court",
         more='targets = { domains = ["blocked.example"], networks = ["203.0.113.0/24"] }\n'
-        'disclosure = { text = "Order 1 of the court" }',
+        'disclosure = { text = "Order 1 of the court", language = "en" }',
     ),
     "IT/it-nodata.toml": ORDER.format(
         id="it-nodata",
@@ -101,6 +103,7 @@ def world(
                 "identity": "one",
             },
             "trust": {"ecs": ["127.0.0.9"]},
+            "errors": {"structured_option": 65333, "info_url": "https://r.example"},
         },
     ) as made:
         yield made
