@@ -207,6 +207,14 @@ def seeds() -> dict[str, list[bytes]]:
         ],
         "query": asked,
         "response": list(responses()),
+        "flight": [
+            made
+            for packet in responses()
+            for made in (
+                b"\1" + packet[6:12] + packet[packet.index(0, 12) + 5 :],
+                b"\0" + packet[2:],
+            )
+        ],
         "lists": [
             b"a.example\nB.Example\r\n\n  www.a.example \n",
             b"\xef\xbb\xbfa.b\na.b\n# comment\nxn--a.b\n1.2.3.4\n",

@@ -32,7 +32,7 @@ from geodns.upstream.cache import Cache, cache_key
 from tests.fastpath import twins
 from tests.fastpath.handmade import EVERYBODY, common_packets, roll_kept, roll_load, roll_runs
 from tests.fastpath.twins import PEERS, PROXIES, Twins
-from tests.fuzz import files, hostile
+from tests.fuzz import files, hostile, misses
 from tests.policy.making import NOW, order, wire
 from tests.scenarios.asking import build
 
@@ -282,6 +282,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     for each in (
         answer, proxied, query, response, lists, tables, hostile.upstream, files.orders,
         files.settings, files.geofeeds, files.feeds, files.databases, files.damaged, files.control,
-        files.options,
+        files.options, misses.flight,
     )
 }  # fmt: skip

@@ -16,6 +16,7 @@ MUTATIONS = {
     "answer": 8000, "proxied": 8000, "query": 8000, "response": 8000, "lists": 3000, "tables": 200,
     "upstream": 300, "orders": 1500, "settings": 200, "geofeeds": 3000, "feeds": 3000,
     "databases": 200, "damaged": 1500, "control": 500, "options": 5000,
+    "flight": 1500,
 }  # fmt: skip
 
 
