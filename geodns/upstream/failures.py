@@ -30,21 +30,22 @@ class _Kept(NamedTuple):
 
 
 class Failures:
-    """The last failure of each question, by its key."""
+    """The last failure of each question, by its key. kept: what is looked at to see if there are
+    any, since a call would cost more than all the rest."""
 
     def __init__(self, most: int = _MOST) -> None:
-        self._kept: dict[bytes, _Kept] = {}
+        self.kept: dict[bytes, _Kept] = {}
         self._most = most
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self.kept)
 
     def find(self, key: bytes, now: float, returns: int) -> Response | Silence | None:
         """What a question that is not to be asked again yet ended with.
 
         returns: how often its servers have come back: when one has, silence is no reason any more.
         """
-        kept = self._kept.get(key)
+        kept = self.kept.get(key)
         if kept is None or now >= kept.until:
             return None
         if isinstance(kept.outcome, Silence) and returns != kept.returns:
@@ -53,19 +54,19 @@ class Failures:
 
     def until(self, key: bytes, now: float) -> float:
         """Up to when a question is not to be asked again, 0.0 if it may be."""
-        kept = self._kept.get(key)
+        kept = self.kept.get(key)
         return kept.until if kept is not None and now < kept.until else 0.0
 
     def keep(self, key: bytes, outcome: Response | Silence, now: float, returns: int) -> None:
         """Keep a failure."""
-        before = self._kept.pop(key, None)
+        before = self.kept.pop(key, None)
         pause = _FIRST
         if before is not None and now < before.until + (_REMEMBERED - 1) * before.pause:
             pause = min(2 * before.pause, _LONGEST)
-        while len(self._kept) >= self._most:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = _Kept(outcome, now + pause, pause, returns)
+        while len(self.kept) >= self._most:
+            del self.kept[next(iter(self.kept))]
+        self.kept[key] = _Kept(outcome, now + pause, pause, returns)
 
     def forget(self, key: bytes) -> None:
         """Learn that the question was answered."""
-        self._kept.pop(key, None)
+        self.kept.pop(key, None)

@@ -76,6 +76,7 @@ class Tower(Protocol):
     timeout: float
     attempts: int
     random_case: bool
+    wary: bool
     counters: dict[str, int]
 
     def landed(self, flight: Flight, outcome: Response | UpstreamFailure) -> None:
@@ -230,7 +231,7 @@ class Flight:
                 self._poor(channel, None)
             else:
                 return False
-        elif (doubt := self._doubt(channel, packet)) is not None:
+        elif self._tower.wary and (doubt := self._doubt(channel, packet)) is not None:
             if doubt == "forged":
                 return False
             self._tower.counters["doubted"] += 1

@@ -85,6 +85,7 @@ class Forwarder:
         self._trust = Trust(ca)
         self.random_case = random_case
         self._cookies = cookies
+        self.wary = cookies or random_case
         self._servers: dict[str, Server] = {}
         self._row = Row(())
         self._zones: dict[bytes, Row] = {}
@@ -149,7 +150,7 @@ class Forwarder:
         is to be tried. Whoever asks tells the server ``took`` and ``timed_out``.
         """
         row = self._row
-        if self.all_here or self._cookies or self.random_case or now >= row.probe_at:
+        if self.all_here or self.wary or now >= row.probe_at:
             return None
         server = row.first(now)
         return server if server is not None and server.plain else None
@@ -174,7 +175,7 @@ class Forwarder:
 
         0.0 if it would be. Whoever asks by means of his own should wait as well (RFC 9520).
         """
-        if not self._failures:
+        if not self._failures.kept:
             return 0.0
         flags = _FLAGS[dnssec_ok, checking_disabled]
         return self._failures.until(question[:-4].lower() + question[-4:] + flags, now)
@@ -203,7 +204,10 @@ class Forwarder:
         if len(self._flights) + self.elsewhere() >= self.misses:
             raise TooManyMisses
         row = self.row_of(folded)
-        if self._failures and (failed := self._failed_lately(key, row, loop.time())) is not None:
+        if (
+            self._failures.kept
+            and (failed := self._failed_lately(key, row, loop.time())) is not None
+        ):
             return failed
         flight = Flight(self, loop, row, key, question, dnssec_ok, checking_disabled)
         self._flights[key] = flight
@@ -235,7 +239,7 @@ class Forwarder:
         if not flight.good:
             self._keep_failure(flight, outcome)
             return
-        if self._failures:
+        if self._failures.kept:
             self._failures.forget(flight.key)
         if flight.row.probe_at < inf:
             now = flight.loop.time()

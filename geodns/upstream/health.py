@@ -29,15 +29,20 @@ class Health:
     __slots__ = (
         "_failures",
         "_pause",
+        "_shortest",
         "_variance",
         "answers",
         "away_until",
         "returns",
         "rtt",
         "seconds",
+        "wait",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, shortest: float = _SHORTEST) -> None:
+        """shortest: seconds that ``wait`` is at the least."""
+        self.wait = _FIRST_WAIT
+        self._shortest = shortest
         self.rtt: float | None = None
         self.away_until = 0.0
         self.answers = 0
@@ -46,13 +51,6 @@ class Health:
         self._variance = 0.0
         self._failures = 0
         self._pause = 0.0
-
-    @property
-    def wait(self) -> float:
-        """Seconds to wait for an answer, 0.3 at the least."""
-        if self.rtt is None:
-            return _FIRST_WAIT
-        return min(max(self.rtt + 4 * self._variance, _SHORTEST), _LONGEST)
 
     def took(self, seconds: float, answers: int = 1) -> None:
         """Learn how long a good answer took, or some on average: it is well."""
@@ -89,8 +87,12 @@ class Health:
             self.away_until = now + self._pause
 
     def _sample(self, seconds: float) -> None:
-        if self.rtt is None:
-            self.rtt, self._variance = seconds, seconds / 2
-            return
-        self._variance += _SPREAD * (abs(self.rtt - seconds) - self._variance)
-        self.rtt += _GAIN * (seconds - self.rtt)
+        rtt = self.rtt
+        if rtt is None:
+            rtt, variance = seconds, seconds / 2
+        else:
+            variance = self._variance + _SPREAD * (abs(rtt - seconds) - self._variance)
+            rtt += _GAIN * (seconds - rtt)
+        self.rtt, self._variance = rtt, variance
+        wait = rtt + 4 * variance
+        self.wait = self._shortest if wait < self._shortest else min(wait, _LONGEST)

@@ -38,10 +38,10 @@ class Server(Health):
         *,
         cookies: bool = False,
     ) -> None:
-        super().__init__()
+        self.plain = address.scheme == "dns"
+        super().__init__(*(() if self.plain else (_STREAM_WAIT,)))
         self.address = address
         self.mismatched = mismatched
-        self.plain = address.scheme == "dns"
         self._lanes = Lanes(self, numbers)
         self._streams = Streams(self, numbers, trust)
         self._told_at = float("-inf")
@@ -53,11 +53,6 @@ class Server(Health):
     def sockets(self) -> int:
         """How many UDP sockets and connections are open."""
         return len(self._lanes) + len(self._streams)
-
-    @property
-    def wait(self) -> float:
-        """Seconds to wait for an answer before another server is asked."""
-        return super().wait if self.plain else max(super().wait, _STREAM_WAIT)
 
     def ask(
         self, body: bytes, asker: Asker, loop: asyncio.AbstractEventLoop

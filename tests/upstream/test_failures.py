@@ -67,7 +67,7 @@ async def test_a_failed_question_is_not_asked_again_at_once_and_others_are() -> 
         assert (await ask(forwarder)).rcode == 2
         await asyncio.sleep(1.05)
         assert (await ask(forwarder)).addresses
-        assert not forwarder._failures
+        assert not forwarder._failures.kept
 
 
 async def test_so_is_silence_until_the_server_answers_again() -> None:
