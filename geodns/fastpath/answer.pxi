@@ -18,6 +18,7 @@ cdef class Answering:
     # The way of a miss; None where the pipeline goes it.
     cdef Misses misses
     cdef Scan scan
+    cdef Crowds crowds
     # Where the packet at hand came from; NULL if it may not wait here.
     cdef msghdr* message
     cdef int fd
@@ -26,7 +27,7 @@ cdef class Answering:
     cdef readonly Guard guard
     cdef uint64_t[::1] order_counts_, place_counts_, place_blocks_
     cdef uint32_t heeded
-    cdef uint64_t queries, blocked, allowed, unlocated, dropped, missed_
+    cdef uint64_t queries, blocked, allowed, unlocated, dropped, missed_, crowded_
     # The queried name in lower case, and the hash of each of its suffixes.
     cdef uint8_t[::1] folded
     cdef uint32_t[MAX_LABELS] hashes
@@ -101,7 +102,9 @@ cdef class Answering:
                 self.place_blocks_[asked.location] += 1
         else:
             made = self._pass(packet, out, &asked, now)
-            if made > 0:
+            if made > 0 and asked.crowded:
+                self.crowded_ += 1
+            elif made > 0:
                 self.allowed += 1
         if made > 0:
             self.queries += 1
@@ -202,8 +205,12 @@ cdef class Answering:
             return self.kept.write(slot, packet, out, asked, now)
         # Only what is not known at all; what the pipeline has is not asked for again.
         if slot == -1 and self.misses is not None and self.message != NULL and not asked.extra \
-                and not self.misses.is_apart(self.folded, asked, self.hashes) \
-                and self.misses.enrol(self.datagram if asked.proxied else packet, asked,
-                                      self.folded, hashed, bits, self.message, self.fd, now):
-            return DROP
+                and not self.misses.is_apart(self.folded, asked, self.hashes):
+            if self.crowds.waiting[self.crowds.of(asked.peer_family, asked.peer_upper,
+                                                  asked.peer_lower)] >= self.crowds.most:
+                asked.crowded = True
+                return _crowded(packet, out, asked)
+            if self.misses.enrol(self.datagram if asked.proxied else packet, asked,
+                                 self.folded, hashed, bits, self.message, self.fd, now):
+                return DROP
         return UP

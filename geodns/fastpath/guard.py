@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from geodns.fastpath import cookie
 from geodns.fastpath.rate import HOLD, PASS, SLIP, Accounts, RateLimits
 
+CROWDED = "too many queries are waiting"
+"""What a client is told whose network has its share of those who wait for upstreams."""
 COUNTS = (
     *("cookie/new", "cookie/valid", "cookie/bad"),
     *("rate/dropped", "rate/truncated", "rate/over"),

@@ -32,6 +32,7 @@ cdef class Misses:
     """
 
     cdef Lanes lanes
+    cdef Crowds crowds
     cdef object wake
     cdef Layer apart
     cdef bint on, watched
@@ -48,6 +49,7 @@ cdef class Misses:
     cdef uint32_t mask
     # Waiters: their packet, the socket it came through, and whom to reply to.
     cdef int32_t[::1] next_waiter, fd
+    cdef uint32_t[::1] crowd
     cdef uint16_t[::1] size
     cdef uint8_t[::1] packets, family, name_size, control_size
     cdef uint64_t[::1] upper, lower, names, controls
@@ -63,10 +65,12 @@ cdef class Misses:
     cdef uint64_t answers, silences
     cdef double seconds
 
-    def __init__(self, open, wake, names, Py_ssize_t most, uint32_t min_ttl, uint32_t max_ttl):
+    def __init__(self, open, wake, names, Py_ssize_t most, uint32_t min_ttl, uint32_t max_ttl,
+                 Crowds crowds):
         """names: tables.Names of what is asked elsewhere, or answered without asking."""
         cdef Py_ssize_t callers = CALLERS * most, at
         self.lanes = Lanes(open)
+        self.crowds = crowds
         self.wake = wake
         self.apart = Layer(names, 0, 1)
         self.most, self.flight_room, self.waiter_room = most, most, callers
@@ -80,6 +84,7 @@ cdef class Misses:
         self.ident, self.key_size = _zeros("H", most), _zeros("H", most)
         self.keys, self.under_way = _zeros("B", most * KEY_ROOM), _zeros("B", most)
         self.next_waiter, self.fd = _zeros("i", callers), _zeros("i", callers)
+        self.crowd = _zeros("I", callers)
         self.size, self.family = _zeros("H", callers), _zeros("B", callers)
         self.name_size, self.control_size = _zeros("B", callers), _zeros("B", callers)
         self.packets = _zeros("B", callers * WAIT_OCTETS)
@@ -113,6 +118,7 @@ cdef class Misses:
         return at
 
     cdef int drop_waiter(self, int32_t waiter) except -1:
+        self.crowds.waiting[self.crowd[waiter]] -= 1
         self.next_waiter[waiter] = self.free_waiter + 1
         self.free_waiter = waiter
         self.waiting -= 1
@@ -174,6 +180,8 @@ cdef class Misses:
         if waiter == NOBODY:
             return False
         self.fd[waiter] = fd
+        self.crowd[waiter] = self.crowds.of(asked.peer_family, asked.peer_upper, asked.peer_lower)
+        self.crowds.waiting[self.crowd[waiter]] += 1
         self.size[waiter] = size
         _copy(self.packets, waiter * WAIT_OCTETS, packet, 0, size)
         self.family[waiter] = gd_peer(message.msg_name, message.msg_namelen, &self.upper[waiter],

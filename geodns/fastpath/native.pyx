@@ -59,6 +59,7 @@ include "blocks.pxi"
 include "kept.pxi"
 include "guard.pxi"
 include "batch.pxi"
+include "crowds.pxi"
 include "scan.pxi"
 include "lanes.pxi"
 include "misses.pxi"
@@ -76,6 +77,7 @@ cdef class FastPath(Answering):
         self.guard = Guard()
         self.inbox, self.outbox = Inbox(), Outbox()
         self.scan = Scan()
+        self.crowds = Crowds()
         self.folded = bytearray(256)
         self.heeded = OPTION_EDE
 
@@ -114,7 +116,7 @@ cdef class FastPath(Answering):
         self.order_counts_ = array("Q", bytes(8 * len(load.orders)))
         self.place_counts_ = array("Q", bytes(8 * len(load.places.unknown)))
         self.place_blocks_ = array("Q", bytes(8 * len(load.places.unknown)))
-        self.missed_ = 0
+        self.missed_ = self.crowded_ = 0
         self.kept.generation += 1
         self.kept.networks = load.networks
         self._load = load
@@ -170,6 +172,21 @@ cdef class FastPath(Answering):
     def missed(self):
         """How many of the queries answered here had to wait for an upstream, since the last load."""
         return self.missed_ if self._ready else 0
+
+    def crowded(self):
+        """How many of them got SERVFAIL, since their network had its share of those who wait."""
+        return self.crowded_ if self._ready else 0
+
+    def share(self, most, prefix4, prefix6):
+        """Let so many of a client network (prefix lengths) wait for upstreams at most."""
+        self.crowds.most = most
+        self.crowds.prefix4, self.crowds.prefix6 = prefix4, prefix6
+
+    def crowd(self, bytes peer):
+        """How many of a peer's network wait here."""
+        cdef uint64_t upper = 0, lower = 0
+        cdef int family = _unpacked(peer, &upper, &lower)
+        return self.crowds.waiting[self.crowds.of(family, upper, lower)]
 
     def answer(self, bytes packet, bytes peer, double now):
         """Answer one UDP packet: the reply, empty for none at all, or None to hand it up."""
@@ -229,7 +246,7 @@ cdef class FastPath(Answering):
         max_ttl: seconds, as of the cache. Returns a descriptor that is readable when there is
         something to ``collect``. Raises OSError.
         """
-        self.misses = Misses(open, wake, apart, misses, min_ttl, max_ttl)
+        self.misses = Misses(open, wake, apart, misses, min_ttl, max_ttl, self.crowds)
         return self.misses.lanes.epoll
 
     def aim(self, bint on, bint fresh, double wait, int most):

@@ -136,6 +136,17 @@ class FastPath:
         found = self._kept.get(key)
         return found[0] if found is not None else None
 
+    def crowded(self) -> int:
+        """How many of them got SERVFAIL, since their network had its share of those who wait."""
+        return 0
+
+    def share(self, most: int, prefix4: int, prefix6: int) -> None:
+        """Let so many of a client network (prefix lengths) wait for upstreams at most."""
+
+    def crowd(self, peer: bytes) -> int:
+        """How many of a peer's network wait here: none, since misses are the pipeline's."""
+        return 0
+
     def missed(self) -> int:
         """How many of the queries answered here had to wait for an upstream, since the last load.
 

@@ -18,6 +18,8 @@ cdef struct Asked:
     # The first COOKIE option: where it begins, 0 for none, and the size of its data; and the
     # octets that the reply owes for it at its end.
     Py_ssize_t cookie, cookie_size, baked
+    # Whether the reply is that of a network which has its share of those who wait.
+    bint crowded
     # Whether a PROXY header was in front.
     bint proxied
     # Whom the reply is for: whom a PROXY header named, else the socket's peer.
@@ -37,6 +39,7 @@ cdef Py_ssize_t _read(const uint8_t[::1] packet, Asked* asked) except -2:
     cdef uint8_t length
     asked.extra = asked.ecs = 0
     asked.cookie = asked.cookie_size = asked.baked = 0
+    asked.crowded = False
     asked.extra_scope = asked.dnssec_ok = 0
     asked.known = 0
     asked.limit = 512

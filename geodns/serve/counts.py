@@ -56,7 +56,8 @@ def of_fast_path(fast: FastPath, in_force: InForce) -> Counter[str]:
         counts[f"place/{country}"] += queries
         if country is None:
             counts["unlocated"] += queries
-    counts["allowed"] = counts["queries/udp"] - counts["blocked"]
-    counts["cache/misses"] = fast.missed()
-    counts["cache/hits"] = counts["allowed"] - counts["cache/misses"]
+    crowded = counts["overload/client"] = fast.crowded()
+    counts["allowed"] = counts["queries/udp"] - counts["blocked"] - crowded
+    counts["cache/hits"] = counts["allowed"] - fast.missed()
+    counts["cache/misses"] = fast.missed() + crowded
     return +counts

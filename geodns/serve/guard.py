@@ -11,6 +11,7 @@ from typing import Any
 from geodns.fastpath import cookie, rate
 from geodns.fastpath.guard import Guard
 from geodns.fastpath.packet import write_slip
+from geodns.fastpath.pure import FastPath
 from geodns.fastpath.rate import RateLimits
 from geodns.locate.client import Client, Networks
 from geodns.model.message import HEADER, OPTION_KEEPALIVE, Malformed, Query, option, read_query
@@ -115,8 +116,9 @@ class Shares:
     So one client's random names cannot take all the room that there is for misses.
     """
 
-    def __init__(self, limits: dict[str, Any]) -> None:
-        """limits: [limits] of the settings."""
+    def __init__(self, limits: dict[str, Any], fast: FastPath) -> None:
+        """limits: [limits] of the settings. fast: where others of the network may wait."""
+        self._fast = fast
         self._waiting: dict[tuple[int, int], int] = {}
         self.apply(limits)
 
@@ -124,13 +126,15 @@ class Shares:
         """Use other limits from now on; those who wait keep their places."""
         most = limits["client_misses"]
         self._most: int = max(1, limits["misses"] // _QUARTER) if most is None else most
+        self._fast.share(self._most, limits["ipv4_prefix"], limits["ipv6_prefix"])
         self._shift = {4: 32 - limits["ipv4_prefix"], 6: 128 - limits["ipv6_prefix"]}
 
     def enter(self, client: Client) -> tuple[int, int] | None:
         """Take a place for a client: what ``leave`` gives back, or None if it has its share."""
         network = client.version, client.address >> self._shift[client.version]
         waiting = self._waiting.get(network, 0)
-        if waiting >= self._most:
+        packed = client.address.to_bytes(4 if client.version == 4 else 16, "big")
+        if waiting + self._fast.crowd(packed) >= self._most:
             return None
         self._waiting[network] = waiting + 1
         return network

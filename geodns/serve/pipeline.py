@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+from geodns.fastpath.guard import CROWDED
 from geodns.fastpath.pure import FastPath
 from geodns.fastpath.rate import RateLimits
 from geodns.locate.client import (
@@ -118,7 +119,7 @@ class Pipeline:
         self._learnt: dict[bytes, Entry] = {}
         self._refreshes = stale.Refreshes()
         self._serving = False
-        self._shares = Shares(settings["limits"])
+        self._shares = Shares(settings["limits"], fast)
         self._rates: RateLimits | None = None
         self._in_force: InForce
         self.apply(settings)
@@ -328,7 +329,7 @@ class Pipeline:
                 failed = EDE_OTHER, "the answer is late"
             except TooManyMisses:
                 self._counts["overload" if place is not None else "overload/client"] += 1
-                failed = EDE_OTHER, "too many queries are waiting"
+                failed = EDE_OTHER, CROWDED
             except UpstreamFailure as failure:
                 self._counts["upstream/failed"] += 1
                 failed = failure.ede_code, failure.text

@@ -159,6 +159,16 @@ class Twins:
         found: Kept | None = self._agreed(lambda each: each.recall(key))
         return found
 
+    def crowded(self) -> int:
+        return int(self._agreed(lambda each: each.crowded()))
+
+    def share(self, most: int, prefix4: int, prefix6: int) -> None:
+        for each in self.both:
+            each.share(most, prefix4, prefix6)
+
+    def crowd(self, peer: bytes) -> int:
+        return int(self._agreed(lambda each: each.crowd(peer)))
+
     def missed(self) -> int:
         return int(self._agreed(lambda each: each.missed()))
 
