@@ -79,6 +79,11 @@ cdef class Answering:
         if asked.cookie:
             if self.guard.secrets and not _owe_cookie(packet, &asked):
                 return UP
+        # Hold back at once who asks far too much.
+        if self.guard.accounts is not None:
+            made = self._hold_flood(packet, out, &asked, now)
+            if made != UP:
+                return made
         if asked.ecs:
             family = _ecs_width(packet, asked.ecs)
             if family == 0:
@@ -114,6 +119,28 @@ cdef class Answering:
             if asked.baked or self.guard.accounts is not None:
                 return self._hold_back(packet, out, &asked, made, now)
         return made
+
+    cdef Py_ssize_t _hold_flood(self, const uint8_t[::1] packet, uint8_t[::1] out,
+                                const Asked* asked, double now) except -2:
+        """UP for who asks in measure or has a valid cookie; else DROP, or the size of a slip."""
+        cdef int judged = ABSENT, rcode
+        cdef uint32_t stamp = self.guard.stamp(now)
+        cdef Py_ssize_t made = asked.end + 11 + asked.baked
+        rcode = self.guard.flooded(asked.peer_family, asked.peer_upper, asked.peer_lower, now)
+        if rcode < 0:
+            return UP
+        if asked.baked:
+            judged = self.guard.worth(packet, asked.cookie + 4, asked.cookie_size,
+                                      asked.peer_family, asked.peer_upper, asked.peer_lower, stamp)
+            if judged == VALID:
+                return UP
+        if self.guard.weigh(asked.peer_family, asked.peer_upper, asked.peer_lower, rcode,
+                            now) != SLIP:
+            return DROP
+        if asked.baked:
+            self.guard.write(out, made - BAKED, packet, asked.cookie + 4, judged,
+                             asked.peer_family, asked.peer_upper, asked.peer_lower, stamp)
+        return _slip(packet, out, asked, made)
 
     cdef Py_ssize_t _hold_back(self, const uint8_t[::1] packet, uint8_t[::1] out,
                                const Asked* asked, Py_ssize_t made, double now) except -2:

@@ -4,6 +4,7 @@
 GUARD_COUNTS = guard.COUNTS
 
 cdef double BURST = rate.BURST
+cdef double DEEP = rate.DEEP
 
 cdef enum:
     COOKIE = 10
@@ -121,6 +122,41 @@ cdef class Accounts:
         self.network_, self.ahead_ = _zeros("Q", rate.ACCOUNTS), _zeros("d", rate.ACCOUNTS)
         self.kind_, self.held_ = _zeros("B", rate.ACCOUNTS), _zeros("B", rate.ACCOUNTS)
 
+    cdef int flood(self, int family, uint64_t upper, uint64_t lower, double now) except -2:
+        """The kind of the first account that is deep in debt, or -1."""
+        cdef int kind
+        cdef Py_ssize_t slot
+        if self.only_count or self.exempt.hold(family, upper, lower):
+            return -1
+        for kind in range(3):
+            if self.per_second[kind] > 0:
+                slot = self.find(family, upper, lower, kind)
+                if slot >= 0 and self.ahead_[slot] > now + BURST + DEEP:
+                    return kind
+        return -1
+
+    cdef uint64_t network(self, int family, uint64_t upper, uint64_t lower) noexcept:
+        if family == 4:
+            return lower >> (32 - self.prefix4)
+        return upper >> (64 - self.prefix6) if self.prefix6 else 0
+
+    cdef Py_ssize_t first(self, uint64_t network, int kind) noexcept:
+        """Where the set of an account begins."""
+        return (_siphash(self.k0, self.k1, &network, 1, kind | 9ull << 56) % self.sets) \
+            * ACCOUNT_WAYS
+
+    cdef Py_ssize_t find(self, int family, uint64_t upper, uint64_t lower, int kind) except -2:
+        """The slot of an account, or -1."""
+        cdef uint64_t network = self.network(family, upper, lower)
+        cdef Py_ssize_t slot, first
+        # 1 and more, so that no account looks like an empty slot.
+        kind += 1 if family == 4 else 4
+        first = self.first(network, kind)
+        for slot in range(first, first + ACCOUNT_WAYS):
+            if self.network_[slot] == network and self.kind_[slot] == kind:
+                return slot
+        return -1
+
     cdef int charge(self, int family, uint64_t upper, uint64_t lower, int rcode,
                     double now) except -1:
         """CHARGED, HOLD or SLIP."""
@@ -131,18 +167,12 @@ cdef class Accounts:
         cdef int verdict = CHARGED
         if self.per_second[kind] <= 0 or self.exempt.hold(family, upper, lower):
             return CHARGED
-        if family == 4:
-            network = lower >> (32 - self.prefix4)
-        else:
-            network = upper >> (64 - self.prefix6) if self.prefix6 else 0
-        # 1 and more, so that no account looks like an empty slot.
+        chosen = self.find(family, upper, lower, kind)
+        if chosen >= 0:
+            before = self.ahead_[chosen]
+        network = self.network(family, upper, lower)
         kind += 1 if family == 4 else 4
-        first = (_siphash(self.k0, self.k1, &network, 1, kind | 9ull << 56) % self.sets) * ACCOUNT_WAYS
-        for slot in range(first, first + ACCOUNT_WAYS):
-            if self.network_[slot] == network and self.kind_[slot] == kind:
-                chosen = slot
-                before = self.ahead_[slot]
-                break
+        first = self.first(network, kind)
         if chosen < 0:
             # The one that is least ahead goes.
             chosen = first
@@ -221,11 +251,24 @@ cdef class Guard:
         cdef int family = _unpacked(peer, &upper, &lower)
         return self.weigh(family, upper, lower, rcode, now)
 
+    def flood(self, bytes peer, double now):
+        """The response code of which a peer's network gets far too many replies, or -1."""
+        cdef uint64_t upper = 0, lower = 0
+        cdef int family = _unpacked(peer, &upper, &lower)
+        return self.flooded(family, upper, lower, now)
+
     def counts(self):
         """Cookies by what they were worth, and replies held back, since the start."""
         found = (self.judged_[NEW], self.judged_[VALID], self.judged_[BAD],
                  self.held, self.slipped, self.over)
         return dict(zip(GUARD_COUNTS, found, strict=True))
+
+    cdef int flooded(self, int family, uint64_t upper, uint64_t lower, double now) except -2:
+        cdef int kind
+        if self.accounts is None:
+            return -1
+        kind = self.accounts.flood(family, upper, lower, now)
+        return -1 if kind < 0 else 0 if kind == 0 else 3 if kind == 1 else 2
 
     cdef uint32_t stamp(self, double now) noexcept:
         return <uint32_t><uint64_t>(now + self.offset)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geodns.fastpath import cookie
-from geodns.fastpath.rate import HOLD, PASS, SLIP, Accounts, RateLimits
+from geodns.fastpath.rate import HOLD, PASS, RCODES, SLIP, Accounts, RateLimits
 
 CROWDED = "too many queries are waiting"
 """What a client is told whose network has its share of those who wait for upstreams."""
@@ -82,6 +82,17 @@ class Guard:
         self._counts["rate/dropped"] += verdict == HOLD
         self._counts["rate/truncated"] += verdict == SLIP
         return verdict
+
+    def flood(self, peer: bytes, now: float) -> int:
+        """The response code of which a peer's network gets far too many replies, or -1.
+
+        Its queries are charged as such and held back before they are looked at, but for those
+        with a valid cookie: a flood must not cost what its replies would.
+        """
+        if self._accounts is None:
+            return -1
+        kind = self._accounts.flood(len(peer), int.from_bytes(peer, "big"), now)
+        return -1 if kind < 0 else RCODES[kind]
 
     def counts(self) -> dict[str, int]:
         """Cookies by what they were worth, and replies held back, since the start."""

@@ -238,6 +238,14 @@ class FastPath:
         width, address = len(peer), int.from_bytes(peer, "big")
         if not proxied and not within(peers, width, address):
             return None
+        # Hold back at once who asks far too much.
+        guard = self.guard
+        rcode = guard.flood(peer, now) if guard.limits else -1
+        if rcode >= 0 and (baked is None or guard.judge(baked, peer, now) != cookie.VALID):
+            if guard.charge(peer, rcode, now) != SLIP:
+                return b""
+            given = b"" if baked is None else guard.bake(baked, peer, now)[0]
+            return write_slip(packet, end, edns, dnssec_ok, given)
         # Identify
         ecs = None
         if option is not None:

@@ -20,6 +20,10 @@ ACCOUNTS = 1 << 16
 """Accounts at most; then the one that matters least gives way."""
 BURST = 1.000001
 """Seconds that an account may be ahead of the clock: one, and what sums of fractions may err."""
+DEEP = 1.0
+"""Seconds overdrawn from which on a network's queries are held back before they are looked at."""
+RCODES = (0, 3, 2)
+"""A response code of each kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,20 @@ class Accounts:
         self.limits = limits
         self._accounts: dict[bytes, tuple[float, int]] = {}
 
+    def flood(self, width: int, address: int, now: float) -> int:
+        """The kind of the first account of a client's network that is deep in debt, or -1.
+
+        Arguments as of ``charge``.
+        """
+        limits = self.limits
+        if limits.only_count or within(limits.exempt, width, address):
+            return -1
+        for kind in (ANSWERS, DENIALS, ERRORS):
+            ahead, _ = self._accounts.get(self._key(width, address, kind), (0.0, 0))
+            if limits.per_second[kind] > 0 and ahead > now + BURST + DEEP:
+                return kind
+        return -1
+
     def charge(self, width: int, address: int, rcode: int, now: float) -> int:
         """Charge a reply to the account of the one it is for: PASS, HOLD or SLIP.
 
@@ -63,10 +81,7 @@ class Accounts:
         rate = limits.per_second[kind]
         if rate <= 0 or within(limits.exempt, width, address):
             return PASS
-        prefix = limits.prefix4 if width == 4 else limits.prefix6
-        network = address >> 8 * width - prefix
-        # Octets and no integer: their hash is keyed, so nobody can choose networks that collide.
-        key = bytes((width, kind)) + network.to_bytes(8, "big")
+        key = self._key(width, address, kind)
         ahead, held = self._accounts.get(key, (0.0, 0))
         ahead = max(ahead, now) + 1.0 / rate
         verdict = PASS
@@ -80,3 +95,9 @@ class Accounts:
             del self._accounts[next(iter(self._accounts))]
         self._accounts[key] = ahead, held
         return verdict
+
+    def _key(self, width: int, address: int, kind: int) -> bytes:
+        prefix = self.limits.prefix4 if width == 4 else self.limits.prefix6
+        network = address >> 8 * width - prefix
+        # Octets and no integer: their hash is keyed, so nobody can choose networks that collide.
+        return bytes((width, kind)) + network.to_bytes(8, "big")

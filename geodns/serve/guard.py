@@ -14,7 +14,15 @@ from geodns.fastpath.packet import write_slip
 from geodns.fastpath.pure import FastPath
 from geodns.fastpath.rate import RateLimits
 from geodns.locate.client import Client, Networks
-from geodns.model.message import HEADER, OPTION_KEEPALIVE, Malformed, Query, option, read_query
+from geodns.model.message import (
+    HEADER,
+    OPTION_KEEPALIVE,
+    Dropped,
+    Malformed,
+    Query,
+    option,
+    read_query,
+)
 from geodns.serve.fast import peers_of
 
 _QUARTER = 4
@@ -66,6 +74,33 @@ def hold_back(guard: Guard, packet: bytes, peer: bytes, told: bytes, now: float)
     owed = b""
     if data is not None and told[-cookie.ENCODED :][4:12] == data[: cookie.CLIENT_SIZE]:
         owed = told[-cookie.ENCODED :]
+    return _slip(packet, query, owed)
+
+
+def hold_flood(guard: Guard, packet: bytes, peer: bytes, now: float) -> bytes | None:
+    """Hold a query back before it is looked at, where its network asks far too much.
+
+    None lets it pass; else what it gets: a truncated reply, or empty for none.
+    """
+    rcode = guard.flood(peer, now)
+    if rcode < 0:
+        return None
+    try:
+        query = read_query(packet)
+    except (Dropped, Malformed):
+        return None
+    data = _cookie_in(query) if guard.bakes else None
+    if data is not None and not cookie.well_formed(len(data)):
+        return None
+    if data is not None and guard.judge(data, peer, now) == cookie.VALID:
+        return None
+    if guard.charge(peer, rcode, now) != rate.SLIP:
+        return b""
+    owed = b"" if data is None else guard.bake(data, peer, now)[0]
+    return _slip(packet, query, owed)
+
+
+def _slip(packet: bytes, query: Query, owed: bytes) -> bytes:
     end = HEADER.size + len(query.name) + 4
     edns = query.edns is not None
     return write_slip(packet, end, edns, 0x80 if query.dnssec_ok else 0, owed)

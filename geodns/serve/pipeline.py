@@ -63,6 +63,7 @@ from geodns.serve.guard import (
     Shares,
     hold_back,
     hold_back_later,
+    hold_flood,
     owe_cookie,
     owe_keepalive,
     rates_of,
@@ -194,13 +195,18 @@ class Pipeline:
             if unwrapped is None:
                 return None
             packet, source, bare = unwrapped
+        limited = not stream and self.fast.guard.limits
+        if limited:
+            held = hold_flood(self.fast.guard, packet, source or peer, monotonic())
+            if held is not None:
+                return held or None
         try:
             told = self._answer(packet, peer, stream, source, bare)
         except Exception as fault:
             told = self._broken(packet, fault)
         # 11. Hold back. Behind everything, since what is charged is the reply; a TCP client has
         #     proved where it is.
-        if told is None or stream or not self.fast.guard.limits:
+        if told is None or not limited:
             return told
         if isinstance(told, bytes):
             return hold_back(self.fast.guard, packet, source or peer, told, monotonic())

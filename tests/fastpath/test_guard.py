@@ -189,6 +189,26 @@ def test_a_network_gets_its_rate_and_pays_for_more() -> None:
     assert counts["rate/dropped"] + counts["rate/truncated"] > 5000
 
 
+def test_who_is_deep_in_debt_is_known_before_anything_is_looked_up() -> None:
+    both = guards()
+    both.take_rates(limits(per_second=(5.0, 0.0, 5.0)))
+    peer = packed("192.0.2.1")
+    for _ in range(10):
+        assert both.flood(peer, 100.0) == -1
+        both.charge(peer, 2, 100.0)
+    both.charge(peer, 2, 100.0)
+    assert both.flood(peer, 100.0) == 2
+    assert both.flood(packed("192.0.3.1"), 100.0) == -1
+    assert both.flood(peer, 100.3) == -1
+    for _ in range(20):
+        both.charge(peer, 0, 100.0)
+    assert both.flood(peer, 100.3) == 0
+    both.take_rates(limits(only_count=True))
+    for _ in range(100):
+        both.charge(peer, 0, 1.0)
+    assert both.flood(peer, 1.0) == -1
+
+
 def test_answers_denials_and_errors_have_accounts_of_their_own() -> None:
     both = guards()
     both.take_rates(limits(per_second=(2.0, 1.0, 0.0), slip=1))
@@ -231,6 +251,7 @@ def test_twins_charge_alike(seed: int) -> None:
     for _ in range(200):
         now += roll.choice((0.0, 0.0, 0.1, 5.0))
         peer = bytes(roll.randrange(3) for _ in range(roll.choice((4, 16))))
+        both.flood(peer, now)
         both.charge(peer, roll.choice((0, 0, 3, 5)), now)
 
 

@@ -110,6 +110,9 @@ class Guards:
         found: tuple[bytes, int] = self._agreed(lambda each: each.bake(data, peer, now))
         return found
 
+    def flood(self, peer: bytes, now: float) -> int:
+        return int(self._agreed(lambda each: each.flood(peer, now)))
+
     def charge(self, peer: bytes, rcode: int, now: float) -> int:
         return int(self._agreed(lambda each: each.charge(peer, rcode, now)))
 
