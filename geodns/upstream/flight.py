@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from math import inf
 from struct import pack
 from typing import Literal, Protocol
@@ -23,6 +22,7 @@ from geodns.model.message import (
 from geodns.model.response import Response, read_response
 from geodns.upstream.channel import Channel
 from geodns.upstream.cookie import BADCOOKIE, cookie_in
+from geodns.upstream.letters import scrambled
 from geodns.upstream.row import Row
 from geodns.upstream.server import Server
 
@@ -43,18 +43,6 @@ _NETWORK_ERROR = 23  # RFC 8914 section 4.24
 # RFC 6891 section 7: what servers that know no EDNS say to it.
 _WITHOUT_OPT = frozenset((FORMERR, NOTIMP, BADVERS))
 _NEXT_MAY_DO = frozenset((FORMERR, SERVFAIL, NOTIMP, REFUSED))
-
-
-def scrambled(name: bytes) -> bytes:
-    """Give each letter of a wire-format name a random case (draft-vixie-dnsext-dns0x20).
-
-    Length octets are at most 63 and so are never letters.
-    """
-    chance = os.urandom(len(name))
-    return bytes(
-        octet ^ 0x20 if 0x61 <= octet | 0x20 <= 0x7A and random & 1 else octet
-        for octet, random in zip(name, chance, strict=True)
-    )
 
 
 class UpstreamFailure(Exception):

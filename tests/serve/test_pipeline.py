@@ -344,3 +344,12 @@ async def test_what_is_known_of_upstreams_is_told_without_secret_paths(house: Ho
         },
         "https://dns.example": {"answers": 0, "seconds": 0.0, "rtt": None, "away": False},
     }
+
+
+async def test_a_forward_zone_opens_a_local_zone(house: House) -> None:
+    name = "1.0.0.10.in-addr.arpa"
+    house.upstream.zone[name] = [f"{name}. 60 PTR host.a."]
+    house.upstream.is_apart = lambda folded, zone: False  # type: ignore[attr-defined]
+    assert (await house.ask(name, "PTR")).rcode == "NXDOMAIN"
+    house.upstream.is_apart = lambda folded, zone: True  # type: ignore[attr-defined]
+    assert (await house.ask(name, "PTR")).answer == [f"{name} PTR host.a"]

@@ -11,8 +11,8 @@ import pytest
 from geodns.model.message import OPT, option
 from geodns.model.name import parse
 from geodns.upstream.cookie import Jar, cookie_in
-from geodns.upstream.flight import scrambled
 from geodns.upstream.forward import Forwarder, UpstreamFailure
+from geodns.upstream.letters import scrambled
 from tests.upstream.mock import QUESTION, Asked, Upstream, answer
 from tests.upstream.test_stream import LONG, ask, good, names
 

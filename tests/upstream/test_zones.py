@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from geodns import app
 from geodns.model.name import parse
+from geodns.settings import Settings
 from geodns.upstream.forward import Forwarder
 from tests.upstream.mock import Asked, Upstream
 from tests.upstream.test_stream import ask
@@ -63,3 +65,20 @@ async def test_only_a_zone_at_or_below_a_local_zone_opens_it() -> None:
     assert not forwarder.is_apart(parse("1.10.in-addr.arpa"), parse("10.in-addr.arpa"))
     above = Forwarder([], 20.0, 1, 10, zones={parse("arpa"): ["::1"]})
     assert not above.is_apart(parse("1.2.168.192.in-addr.arpa"), local)
+
+
+def test_the_settings_reach_the_forwarder() -> None:
+    upstream = {
+        "servers": ["192.0.2.1", "tls://192.0.2.2#dns.example"],
+        "zones": [{"name": "Corp.example", "servers": ["192.0.2.3"]}],
+        "case": "random",
+        "cookies": True,
+        "ca": None,
+    }
+    settings = Settings.model_validate({"upstream": upstream}).model_dump(mode="json")
+    forwarder = app.make_forwarder(settings["upstream"], 7)
+    assert forwarder.servers == ("192.0.2.1:53", "tls://192.0.2.2:853#dns.example")
+    assert forwarder.apart == (parse("corp.example"),)
+    assert (forwarder.misses, forwarder.random_case) == (7, True)
+    jars = [server.jar is not None for server in forwarder._row.servers]
+    assert jars == [True, False]  # nobody can forge what comes over TLS
