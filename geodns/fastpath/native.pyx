@@ -182,11 +182,19 @@ cdef class FastPath(Answering):
         self.crowds.most = most
         self.crowds.prefix4, self.crowds.prefix6 = prefix4, prefix6
 
-    def crowd(self, bytes peer):
-        """How many of a peer's network wait here."""
+    def enter(self, bytes peer):
+        """Take a place among those of a peer's network who wait: its number, -1 if there is none."""
         cdef uint64_t upper = 0, lower = 0
         cdef int family = _unpacked(peer, &upper, &lower)
-        return self.crowds.waiting[self.crowds.of(family, upper, lower)]
+        cdef uint32_t crowd = self.crowds.of(family, upper, lower)
+        if self.crowds.waiting[crowd] >= self.crowds.most:
+            return -1
+        self.crowds.waiting[crowd] += 1
+        return crowd
+
+    def depart(self, uint32_t crowd):
+        """Give a place back that ``enter`` gave."""
+        self.crowds.waiting[crowd] -= 1
 
     def answer(self, bytes packet, bytes peer, double now):
         """Answer one UDP packet: the reply, empty for none at all, or None to hand it up."""

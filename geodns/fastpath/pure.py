@@ -58,6 +58,8 @@ class FastPath:
     def __init__(self, slots: int) -> None:
         """slots: how many answers are kept at most."""
         self.guard = Guard()
+        self._share = 1 << 32, 24, 56
+        self._crowds: dict[int, int] = {}
         self._slots = slots
         self._kept: dict[bytes, tuple[Kept, int]] = {}
         self._generation = 0
@@ -142,10 +144,27 @@ class FastPath:
 
     def share(self, most: int, prefix4: int, prefix6: int) -> None:
         """Let so many of a client network (prefix lengths) wait for upstreams at most."""
+        self._share = most, prefix4, prefix6
 
-    def crowd(self, peer: bytes) -> int:
-        """How many of a peer's network wait here: none, since misses are the pipeline's."""
-        return 0
+    def enter(self, peer: bytes) -> int:
+        """Take a place among those of a peer's network who wait: its number, -1 if there is none."""
+        most, prefix4, prefix6 = self._share
+        width = len(peer)
+        network = int.from_bytes(peer, "big") >> (32 - prefix4 if width == 4 else 128 - prefix6)
+        crowd = network << 1 | (width == 4)
+        waiting = self._crowds.get(crowd, 0)
+        if waiting >= most:
+            return -1
+        self._crowds[crowd] = waiting + 1
+        return crowd
+
+    def depart(self, crowd: int) -> None:
+        """Give a place back that ``enter`` gave."""
+        left = self._crowds[crowd] - 1
+        if left:
+            self._crowds[crowd] = left
+        else:
+            del self._crowds[crowd]
 
     def missed(self) -> int:
         """How many of the queries answered here had to wait for an upstream, since the last load.

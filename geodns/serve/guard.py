@@ -145,39 +145,17 @@ def rates_of(limits: dict[str, Any]) -> RateLimits | None:
     )
 
 
-class Shares:
-    """How many queries of each client network wait for upstreams, and no more than its share.
+def share_out(fast: FastPath, limits: dict[str, Any]) -> None:
+    """Let no client network have more than its share of the room for misses.
 
-    So one client's random names cannot take all the room that there is for misses.
+    So one client's random names cannot take all of it. limits: [limits] of the settings.
     """
+    most = limits["client_misses"]
+    if most is None:
+        most = max(1, limits["misses"] // _QUARTER)
+    fast.share(most, limits["ipv4_prefix"], limits["ipv6_prefix"])
 
-    def __init__(self, limits: dict[str, Any], fast: FastPath) -> None:
-        """limits: [limits] of the settings. fast: where others of the network may wait."""
-        self._fast = fast
-        self._waiting: dict[tuple[int, int], int] = {}
-        self.apply(limits)
 
-    def apply(self, limits: dict[str, Any]) -> None:
-        """Use other limits from now on; those who wait keep their places."""
-        most = limits["client_misses"]
-        self._most: int = max(1, limits["misses"] // _QUARTER) if most is None else most
-        self._fast.share(self._most, limits["ipv4_prefix"], limits["ipv6_prefix"])
-        self._shift = {4: 32 - limits["ipv4_prefix"], 6: 128 - limits["ipv6_prefix"]}
-
-    def enter(self, client: Client) -> tuple[int, int] | None:
-        """Take a place for a client: what ``leave`` gives back, or None if it has its share."""
-        network = client.version, client.address >> self._shift[client.version]
-        waiting = self._waiting.get(network, 0)
-        packed = client.address.to_bytes(4 if client.version == 4 else 16, "big")
-        if waiting + self._fast.crowd(packed) >= self._most:
-            return None
-        self._waiting[network] = waiting + 1
-        return network
-
-    def leave(self, network: tuple[int, int]) -> None:
-        """Give a place back."""
-        left = self._waiting[network] - 1
-        if left:
-            self._waiting[network] = left
-        else:
-            del self._waiting[network]
+def enter(fast: FastPath, client: Client) -> int:
+    """Take a place for a client among those who wait: what ``fast.depart`` takes, -1 for none."""
+    return fast.enter(client.address.to_bytes(4 if client.version == 4 else 16, "big"))

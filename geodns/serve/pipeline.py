@@ -60,13 +60,14 @@ from geodns.serve import counts, reply, stale
 from geodns.serve.explained import asks_for_structure, structured_texts, structured_ttl
 from geodns.serve.fast import ECS_BLOCK_TTL, kept_of, load_of, peers_of
 from geodns.serve.guard import (
-    Shares,
+    enter,
     hold_back,
     hold_back_later,
     hold_flood,
     owe_cookie,
     owe_keepalive,
     rates_of,
+    share_out,
 )
 from geodns.serve.inforce import InForce, Located
 from geodns.serve.local import TTL, local_answer, local_zone
@@ -120,7 +121,6 @@ class Pipeline:
         self._learnt: dict[bytes, Entry] = {}
         self._refreshes = stale.Refreshes()
         self._serving = False
-        self._shares = Shares(settings["limits"], fast)
         self._rates: RateLimits | None = None
         self._in_force: InForce
         self.apply(settings)
@@ -135,7 +135,7 @@ class Pipeline:
             peers_of(self._trusted),
             peers_of(self._proxies) if self._proxies else None,
         )
-        self._shares.apply(settings["limits"])
+        share_out(self.fast, settings["limits"])
         self._idle: float = settings["limits"]["tcp_idle"]
         rates = rates_of(settings["limits"])
         if rates != self._rates:
@@ -314,12 +314,12 @@ class Pipeline:
 
     async def _forward(self, asked: Asked, key: bytes, old: Entry | None) -> bytes | None:
         query = asked.query
-        place = self._shares.enter(asked.client)
+        place = enter(self.fast, asked.client)
         try:
             entry = failed = None
             cached = False
             try:
-                if place is None:
+                if place < 0:
                     raise TooManyMisses
                 if old is None:
                     response = await self._resolve(query)
@@ -334,7 +334,7 @@ class Pipeline:
             except stale.Late:
                 failed = EDE_OTHER, "the answer is late"
             except TooManyMisses:
-                self._counts["overload" if place is not None else "overload/client"] += 1
+                self._counts["overload" if place >= 0 else "overload/client"] += 1
                 failed = EDE_OTHER, CROWDED
             except UpstreamFailure as failure:
                 self._counts["upstream/failed"] += 1
@@ -369,8 +369,8 @@ class Pipeline:
         except Exception as fault:
             return self._broken(HEADER.pack(query.id, query.flags, 1, 0, 0, 0), fault)
         finally:
-            if place is not None:
-                self._shares.leave(place)
+            if place >= 0:
+                self.fast.depart(place)
 
     def _rest(self, key: bytes, query: Query) -> None:
         """A question that failed is not asked by the fast path either, for as long (RFC 9520)."""

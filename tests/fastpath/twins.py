@@ -132,6 +132,7 @@ class Twins:
         """native: the class of the native twin."""
         self.both = pure.FastPath(SLOTS), native(SLOTS)
         self.guard = Guards(self.both)
+        self._places: list[list[int]] = []
 
     def serve(
         self, peers: Peers, trusted: Peers | None = None, proxies: Peers | None = None
@@ -169,8 +170,17 @@ class Twins:
         for each in self.both:
             each.share(most, prefix4, prefix6)
 
-    def crowd(self, peer: bytes) -> int:
-        return int(self._agreed(lambda each: each.crowd(peer)))
+    def enter(self, peer: bytes) -> int:
+        places = [each.enter(peer) for each in self.both]
+        assert len({place < 0 for place in places}) == 1
+        if places[0] < 0:
+            return -1
+        self._places.append(places)
+        return len(self._places) - 1
+
+    def depart(self, place: int) -> None:
+        for each, its in zip(self.both, self._places[place], strict=True):
+            each.depart(its)
 
     def missed(self) -> int:
         return int(self._agreed(lambda each: each.missed()))

@@ -163,7 +163,8 @@ async def test_one_network_cannot_take_all_the_room_for_misses(house: House) -> 
     await asyncio.gather(*flood)
     # The places are given back.
     assert (await house.ask("free.a", peer=FR)).rcode == "NOERROR"
-    assert house.pipeline._shares._waiting == {}
+    places = [house.pipeline.fast.enter(FR) for _ in range(4)]
+    assert [place < 0 for place in places] == [False, False, False, True]
     assert done
 
 
