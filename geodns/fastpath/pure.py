@@ -147,7 +147,7 @@ class FastPath:
         self._share = most, prefix4, prefix6
 
     def enter(self, peer: bytes) -> int:
-        """Take a place among those of a peer's network who wait: its number, -1 if there is none."""
+        """Take a place among those of a peer's network who wait: its number, or -1 for none."""
         most, prefix4, prefix6 = self._share
         width = len(peer)
         network = int.from_bytes(peer, "big") >> (32 - prefix4 if width == 4 else 128 - prefix6)
