@@ -69,3 +69,7 @@ class SnapshotError(GeodnsError):
 
 class ServerError(GeodnsError):
     """The server cannot start or cannot be reached."""
+
+
+class LedgerError(GeodnsError):
+    """The ledger cannot be written or read."""
