@@ -1,0 +1,1 @@
+"""Reports of what the operator did, for the public and for courts."""
