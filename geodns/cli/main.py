@@ -42,6 +42,10 @@ COMMANDS = {
     "query": Registration("geodns.cli.query", "query", "Ask a server as a client in a place."),
     "explain": Registration("geodns.cli.explain", "explain", "Show the ruling and its grounds."),
     "matrix": Registration("geodns.cli.matrix", "matrix", "Show where names are blocked."),
+    "prove": Registration(
+        "geodns.cli.prove", "prove", "Prove where answers change, and nowhere else."
+    ),
+    "map": Registration("geodns.cli.map", "draw", "Draw where a name is blocked."),
     "locate": Registration("geodns.cli.locate", "locate", "Show where an address is."),
     "feeds": Registration(
         "geodns.cli.feeds", "app", "Look at and fetch the official lists of orders."

@@ -261,7 +261,7 @@ def _style(mark: str) -> str:
         f".{mark} .head{{font-size:21px;font-weight:600}}.{mark} .line{{font-size:16px}}"
         f".{mark} .code{{font-size:11px;font-weight:600;text-anchor:middle;paint-order:stroke;"
         f"stroke-width:2.5px;stroke-linejoin:round}}"
-        f".{mark} .hatch{{fill:none;stroke-width:1px}}"
+        f".{mark} .hatch{{fill:none;stroke-width:1px;vector-effect:none}}"
         f".{mark} .over,.{mark} .s3o{{fill:none;stroke:none}}{hatches}"
         f"{light_rules}@media (prefers-color-scheme:dark){{{dark_rules}}}"
         f"@media print{{{print_rules}.{mark} .land{{stroke:#999;stroke-width:.5px}}}}"

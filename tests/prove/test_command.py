@@ -1,0 +1,98 @@
+"""``geodns prove`` and ``geodns map`` as people and scripts see them."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from geodns.cli.main import call
+from tests.orders.sample import write
+
+SETTINGS = """\
+[server]
+state = "state"
+listen = ["127.0.0.1:{port}"]
+[geoip]
+databases = []
+geofeeds = ["feed.csv"]
+[orders]
+directories = ["orders"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "feed.csv").write_text("127.39.0.0/16,IT,,,\n127.33.0.0/16,FR,,,\n")
+    (tmp_path / "geodns.toml").write_text(SETTINGS.format(port=0))
+    write(tmp_path / "orders", "IT", "a")
+    return tmp_path
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = call(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_a_proof_is_made_signed_and_checked(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, "prove", "--prefixes", "-o", "proof.json")
+    assert code == 0, err
+    assert "a  IT  127.39.0.0/16" in out
+    assert "holds    answers change there" in out
+    assert stat.S_IMODE((folder / "state" / "ledger.key").stat().st_mode) == 0o600
+    document = json.loads((folder / "proof.json").read_text())
+    key = document["signed"]["key"]
+    assert run(capsys, "prove", "--check", "proof.json", "--key", key)[0] == 0
+    assert run(capsys, "prove", "--check", "proof.json", "--key", "b3RoZXI=")[0] == 1
+    document["orders"][0]["title"] = "another"
+    (folder / "proof.json").write_text(json.dumps(document))
+    code, out, _ = run(capsys, "prove", "--check", "proof.json")
+    assert code == 1
+    assert "BAD" in out
+
+
+def test_the_same_seed_gives_the_same_proof(capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = (
+        json.loads(run(capsys, "prove", "--json", "--seed", "7", "--at", "2026-06-01")[1])
+        for _ in range(2)
+    )
+    assert one == two
+    assert one["checked"]["sample"]["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nobody"], "'nobody' is no order in force"),
+        (["--from", "127.0.0.1"], "no server is given"),
+        (["--server", "127.0.0.1:1", "--from", "here"], "'here' is no address"),
+        (["--check", "feed.csv"], "no signed proof"),
+        (["--check", "missing.json"], "missing.json"),
+    ],
+)
+def test_bad_input_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    code, _, err = run(capsys, "prove", *arguments)
+    assert code == 2
+    assert told in err
+
+
+def test_a_map_of_one_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "map", "example.org")
+    assert code == 0, err
+    text = "".join(ElementTree.fromstring(out).itertext())
+    assert "Where example.org is blocked" in text
+    assert "Italy: 1" in text
+    assert "By: a" in text
+    found = json.loads(run(capsys, "map", "example.org", "--json")[1])
+    assert (found["countries"], found["parts"], found["orders"]) == ({"IT": ["a"]}, {}, ["a"])
+    run(capsys, "map", "example.net", "-o", "free.svg")
+    assert "No country: not blocked" in (folder / "free.svg").read_text()
