@@ -85,23 +85,29 @@ def open_places(settings: Settings, progress: Progress | None = None) -> PlaceTa
 def load_orders(settings: Settings, progress: Progress | None = None) -> Loaded:
     """Load the order files as the server would, with the last good editions that it keeps."""
     from geodns.orders.feeds.kept import FEEDS
+    from geodns.orders.guard.judge import known_with
     from geodns.orders.load import OrderLoader
 
     state = settings.server.state
     directories = settings.orders.directories
-    loader = OrderLoader(directories, state / LAST_GOOD, keep=False, feeds=state / FEEDS)
+    known = known_with(settings.orders.popular)
+    loader = OrderLoader(
+        directories, state / LAST_GOOD, keep=False, feeds=state / FEEDS, known=known
+    )
     return loader.load(progress)
 
 
 def accept_orders(settings: Settings, loaded: Loaded, places: PlaceTable) -> Accepted:
     """The orders that the server would use with these place tables, and all faults."""
     from geodns.orders.feeds.kept import FEEDS
+    from geodns.orders.guard.judge import known_with
     from geodns.orders.load import OrderLoader
     from geodns.serve.placing import accept
 
     state = settings.server.state
     directories = settings.orders.directories
-    kept = OrderLoader(directories, state / LAST_GOOD, keep=False, feeds=state / FEEDS)
+    known = known_with(settings.orders.popular)
+    kept = OrderLoader(directories, state / LAST_GOOD, keep=False, feeds=state / FEEDS, known=known)
     return accept(loaded, (), kept.last_good, places)
 
 

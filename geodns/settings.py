@@ -369,6 +369,12 @@ class Orders(Section):
         description="Emergency list: these names and all below them are not blocked, whatever an "
         "order says. Every use is logged.",
     )
+    popular: AbsolutePath | None = Field(
+        None,
+        description="Your own list of the most popular names for the guard against over-blocking "
+        "(docs/guard.md): one name a line, the most popular first, or `rank,name` as in Tranco; "
+        "the first 10,000 count. Unset: the bundled list, of 2014.",
+    )
 
 
 class Limits(Section):

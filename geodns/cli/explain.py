@@ -64,6 +64,7 @@ def explain(
     facts = known.ruling_facts(in_force, located, address, ruling, grounds, asked, shown, instant)
     facts["answer"] = None if response is None else known.answer_facts(response)
     facts["not_in_force"] = known.not_in_force(in_force, loaded, accepted, asked, instant)
+    facts["held"] = known.held_back(in_force, loaded, asked)
     facts["faults"] = [fault.as_json() for fault in accepted.faults]
     if json:
         out.document(facts)
@@ -118,6 +119,13 @@ def _show(facts: dict[str, Any], where: str) -> None:
         out.line(f"            {ground['reason']}")
     for order in facts["not_in_force"]:
         out.line(f"  no force  {order['order']} names it, but is not in force: {order['reason']}")
+    for held in facts["held"]:
+        out.line(
+            f"  held      {held['order']} would block {readable(held['target'])}, which"
+            f" {held['reason']}",
+            style="yellow",
+        )
+        out.line(f"            until its file acknowledges the finding {held['finding']}")
     if facts["ruling"] == "block":
         reply = facts["reply"]
         through = f", through the alias {readable(facts['alias'])}" if facts["alias"] else ""

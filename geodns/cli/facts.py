@@ -154,6 +154,28 @@ def not_in_force(
     ]
 
 
+def held_back(in_force: InForce, loaded: Loaded, name: bytes) -> list[dict[str, Any]]:
+    """Targets of orders in force that name the name, and are held by the guard."""
+    here = {order.id for order in in_force.snapshot.in_force}
+    return [
+        {
+            "order": one.order.id,
+            "target": names.to_text(held.target),
+            "kind": held.field.removeprefix("targets.").removesuffix("s"),
+            "finding": held.finding,
+            "reason": held.reason,
+            "title": one.order.title,
+        }
+        for one in loaded.orders
+        for held in one.held
+        if one.order.id in here
+        and isinstance(held.target, bytes)
+        and names.is_at_or_below(name, held.target)
+        and not (held.field == "targets.exact" and name != held.target)
+        and not (held.field == "targets.below" and name == held.target)
+    ]
+
+
 def _why_not(
     one: LoadedOrder, loaded: Loaded, accepted: Accepted, in_force: set[str], at: datetime
 ) -> str:

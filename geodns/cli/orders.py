@@ -61,7 +61,7 @@ def check(
     from geodns.console import out
     from geodns.orders.lint import lint_folders
 
-    results = [_load_path(path) for path in paths] if paths else [_load_settings(config)]
+    results = [_load_path(path, config) for path in paths] if paths else [_load_settings(config)]
     folders = paths or load_settings(config).orders.directories
     orders = [order for loaded in results for order in loaded.orders]
     refused = [path for loaded in results for path in loaded.refused]
@@ -221,11 +221,13 @@ def _doubles(results: Sequence[Loaded]) -> Iterator[Fault]:
 def _load_settings(config: Path | None) -> Loaded:
     from geodns.config import load_settings
     from geodns.console import out
+    from geodns.orders.guard.judge import known_with
     from geodns.orders.load import OrderLoader
 
-    directories = load_settings(config).orders.directories
+    orders = load_settings(config).orders
     with out.progress("reading orders") as progress:
-        return OrderLoader(directories, None).load(progress)
+        known = known_with(orders.popular)
+        return OrderLoader(orders.directories, None, known=known).load(progress)
 
 
 def _load_last_good(config: Path | None) -> Loaded:
@@ -239,12 +241,14 @@ def _load_last_good(config: Path | None) -> Loaded:
         return wiring.load_orders(settings, progress)
 
 
-def _load_path(path: Path) -> Loaded:
+def _load_path(path: Path, config: Path | None) -> Loaded:
+    from geodns.config import load_settings
+    from geodns.orders.guard.judge import known_with
     from geodns.orders.load import load_path
 
     if not path.exists():
         raise InputFaults([Fault("does not exist", str(path))])
-    return load_path(path)
+    return load_path(path, known_with(load_settings(config).orders.popular))
 
 
 def _unknown(ident: str, loaded: Loaded) -> GeodnsError:
@@ -282,7 +286,7 @@ def _row(order: LoadedOrder, now: datetime) -> tuple[str, ...]:
         _jurisdiction(order),
         order.effective.date().isoformat(),
         order.expires.date().isoformat() if order.expires else "",
-        str(sum(map(len, lists))),
+        str(sum(map(len, lists))) + (f" ({len(order.held)} held)" if order.held else ""),
         order.order.title,
     )
 
@@ -315,6 +319,17 @@ def _document(order: LoadedOrder, now: datetime, *, names: bool) -> dict[str, An
         "file": order.path,
         "edition": order.edition,
         "last_good": order.last_good,
+        "held": [
+            {
+                "target": str(held.target)
+                if not isinstance(held.target, bytes)
+                else to_text(held.target),
+                "field": held.field,
+                "finding": held.finding,
+                "reason": held.reason,
+            }
+            for held in order.held
+        ],
     }
     return document
 
@@ -327,6 +342,8 @@ def _fields(document: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
         elif isinstance(value, list | tuple):
             shown: Callable[[str], str] = readable if above == "targets." else str
             for item in value[:SHOWN]:
+                if isinstance(item, dict):
+                    item = "; ".join(map(str, item.values()))
                 rows.append((above + key, shown(str(item))))
             if len(value) > SHOWN:
                 rows.append((above + key, f"and {len(value) - SHOWN} more; --json shows all"))

@@ -150,6 +150,15 @@ def _show_wrong(found: dict[str, Any]) -> None:
     if last_good:
         lines.append((f"used by their last good edition: {listed(last_good)}", "bold yellow"))
     lines += [
+        (
+            f"{order['id']}: {order['held']} of its targets held, and not blocked, until they are"
+            " acknowledged: geodns orders check",
+            "bold yellow",
+        )
+        for order in found["orders"]
+        if order["held"]
+    ]
+    lines += [
         (f"worker {worker['index']} is not up to date", "bold red")
         for worker in found["workers"]
         if not worker["current"]

@@ -188,6 +188,9 @@ def _of_orders(found: Mapping[str, Any]) -> Iterator[Metric]:
     yield metric
     last_good = sum(order["last_good"] for order in found["orders"])
     yield _gauge("orders_last_good", "Orders used by their last good edition.", last_good)
+    held = sum(order["held"] for order in found["orders"])
+    told = "Targets of orders in force that the guard holds until somebody acknowledges them."
+    yield _gauge("targets_held", told, held)
     yield _gauge("orders_coming", "Orders that will come into force later.", len(found["coming"]))
     if found["scope_classes"] is not None:
         classes = "Classes of places to which the same orders apply."

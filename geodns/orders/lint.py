@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-from geodns.model.name import NameFault, ancestors, parse, to_text
+from geodns.model.name import NameFault, ancestors, parse, to_text, unicode_of
 from geodns.model.place import PlaceFault, expand, kind, parse_place
 from geodns.model.tomllines import find_line, read_lines
-from geodns.orders.loaded import LoadedOrder
+from geodns.orders.loaded import Level, LoadedOrder
 from geodns.orders.read import Repeat
-
-Level = Literal["info", "warn", "hold"]
 
 EXAMPLES = 3
 """How many names a finding quotes."""
-
-# Prefix lengths below which a target network is so big that it is rarely meant.
-_WIDE = {4: 16, 6: 32}
-
-_NO_LISTS: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +24,8 @@ class Finding:
 
     level: info (good to know), warn (probably a mistake), hold (a person must confirm).
     order: the order's id. field: dotted path, or None for the whole. file: where it stands.
-    line: 1-based, or None where it is not known.
+    line: 1-based, or None where it is not known. kind: what ``[[acknowledge]]`` calls it, empty
+    where it cannot be acknowledged. target: as order files write it.
     """
 
     level: Level
@@ -40,6 +34,8 @@ class Finding:
     message: str
     file: str
     line: int | None = None
+    kind: str = ""
+    target: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The finding as a JSON-ready mapping."""
@@ -50,28 +46,25 @@ class Finding:
             "message": self.message,
             "file": self.file,
             "line": self.line,
+            "kind": self.kind or None,
+            "target": self.target,
         }
 
 
 def lint(
     loaded: LoadedOrder,
     repeats: Sequence[Repeat] = (),
-    data: bytes = b"",
-    lists: Mapping[str, bytes] = _NO_LISTS,
 ) -> tuple[Finding, ...]:
-    """Return the findings of one order.
+    """Return the findings of one order but for those about single targets (guard/review.py).
 
-    repeats: names that its lists hold more than once. data: the order file's bytes; lists:
-    those of its list files; a name in question is looked for there, to tell its line.
+    repeats: names that its lists hold more than once.
     """
     ident, path = loaded.order.id, loaded.path
     found = [*_names(loaded), *_repeats(repeats), *_places(loaded), *_record(loaded)]
-    findings = [
-        Finding("warn", ident, f"targets.{field}", told, *where_is(path, field, name, data, lists))
-        for field, name, told in _single(loaded)
-    ]
-    findings += [Finding(level, ident, field, text, path) for level, field, text in found]
-    return tuple(findings)
+    return tuple(
+        Finding(level, ident, field, text, path, kind=_kind(field, text))
+        for level, field, text in found
+    )
 
 
 def lint_all(orders: Sequence[LoadedOrder]) -> tuple[Finding, ...]:
@@ -104,17 +97,19 @@ def _targets(loaded: LoadedOrder) -> tuple[tuple[str, Sequence[bytes]], ...]:
     return (("domains", loaded.domains), ("exact", loaded.exact), ("below", loaded.below))
 
 
-def _single(loaded: LoadedOrder) -> Iterator[tuple[str, bytes, str]]:
-    for field, names in _targets(loaded):
-        single = [name for name in names if name[name[0] + 1] == 0]
-        if single:
-            yield field, single[0], f"single label, a whole top-level domain: {_quote(single)}"
+def _kind(field: str | None, text: str) -> str:
+    """What an order's finding about itself is called, where it can be acknowledged."""
+    if field == "jurisdiction" and "wider than" in text:
+        return "wide-jurisdiction"
+    return {"dates": "no-end", "authority.reference": "no-reference", "sources": "no-source"}.get(
+        field or "", ""
+    )
 
 
 def where_is(
     path: str, field: str, name: bytes, data: bytes, lists: Mapping[str, bytes]
 ) -> tuple[str, int | None]:
-    """The file and line of a single label: in the order file, else in one of its lists."""
+    """The file and line of a name: in the order file, else in one of its lists."""
     try:
         text = data.decode("utf-8-sig")
         entries = tomllib.loads(text).get("targets", {}).get(field, [])
@@ -123,12 +118,15 @@ def where_is(
     for index, entry in enumerate(entries):
         if _same(entry, name):
             return path, find_line(read_lines(text), ("targets", field, index))
+    # As lists write a name: in ASCII or, rarely, in Unicode; with what they have around it.
+    told = to_text(name)
     for file, content in lists.items():
-        for number, row in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
-            entry = row.partition("#")[0].strip()
-            # Lists are long and a single label is rare: most rows are told by their dots.
-            if "." not in entry[:-1] and _same(entry, name):
-                return str(PurePosixPath(path).parent / file), number
+        for shown in dict.fromkeys((told, unicode_of(told) or told)):
+            row = re.compile(rb"(?im)^[ \t]*" + re.escape(shown.encode()) + rb"\.?[\s#]")
+            found = row.search(content.removeprefix(b"\xef\xbb\xbf") + b"\n")
+            if found is not None:
+                line = content.count(b"\n", 0, found.start()) + 1
+                return str(PurePosixPath(path).parent / file), line
     return path, None
 
 
@@ -187,9 +185,6 @@ def _names(loaded: LoadedOrder) -> _Found:
             if idle:
                 told = f"no effect, under the order's own exempt: {_quote(idle)}"
                 yield "warn", f"targets.{field}", told
-    for network in loaded.networks:
-        if network.prefixlen < _WIDE[network.version]:
-            yield "warn", "targets.networks", f"{network} is very large"
 
 
 def _repeats(repeats: Sequence[Repeat]) -> _Found:

@@ -11,6 +11,8 @@ from pathlib import Path
 from geodns.errors import Fault
 from geodns.model.namelist import NameList
 from geodns.orders.feeds.kept import MARK
+from geodns.orders.guard.judge import Known, bundled_known
+from geodns.orders.guard.review import review, targets_of
 from geodns.orders.keep import Kept, LastGood
 from geodns.orders.lint import Finding, lint, lint_all
 from geodns.orders.loaded import LoadedOrder
@@ -78,10 +80,13 @@ class OrderLoader:
         good: Callable[[LoadedOrder], bool] | None = None,
         away: Path | None = None,
         feeds: Path | None = None,
+        known: Known | None = None,
     ) -> None:
         """good: whether an edition without faults is to be kept as the last good one. away: a
         folder for the names of long lists, which then take no memory while nobody reads them.
-        feeds: the folder of kept feeds; without it none has been fetched."""
+        feeds: the folder of kept feeds; without it none has been fetched. known: what the
+        guard against over-blocking knows; the bundled facts if left out."""
+        self._known = known or bundled_known()
         self._away = away
         self._feeds = feeds
         self._writes = keep
@@ -190,13 +195,23 @@ class OrderLoader:
         if reading.order is None:
             entry.before = self._before(path, place)
         else:
-            self._good(entry, reading, reading.order, data)
+            former = None if old is None else old.good or old.before
+            before = None if former is None else targets_of(former)
+            self._good(entry, reading, reading.order, data, before)
         self._entries[path] = entry
         return 1
 
-    def _good(self, entry: _Entry, reading: Reading, order: LoadedOrder, data: bytes) -> None:
+    def _good(
+        self,
+        entry: _Entry,
+        reading: Reading,
+        order: LoadedOrder,
+        data: bytes,
+        before: int | None,
+    ) -> None:
+        findings = lint(order, reading.repeats)
+        order, entry.findings = review(order, self._known, findings, data, reading.lists, before)
         entry.good = order
-        entry.findings = lint(order, reading.repeats, data, reading.lists)
         if self._away is not None and isinstance(order.domains, NameList):
             with suppress(OSError):  # they stay in memory
                 order.domains.put_away(self._away)
@@ -224,7 +239,9 @@ class OrderLoader:
                 raise FileNotFoundError(name) from None
 
         order = read_order(path, kept.place, kept.data, fetch).order
-        return replace(order, last_good=True) if order is not None else None
+        if order is None:
+            return None
+        return replace(review(order, self._known)[0], last_good=True)
 
     def _gather(self, faults: list[Fault], parsed: int, *, whole: bool) -> Loaded:
         winners, doubles = self._unique()
@@ -287,12 +304,12 @@ class OrderLoader:
             yield Fault(told, error.filename)
 
 
-def load_path(path: Path) -> Loaded:
+def load_path(path: Path, known: Known | None = None) -> Loaded:
     """Read one order file, one place's folder, or one directory of orders by itself.
 
     What only all orders together show is not looked for. Nothing is kept.
     """
-    return OrderLoader((), None)._take(scan_path(path), whole=False)
+    return OrderLoader((), None, known=known)._take(scan_path(path), whole=False)
 
 
 def _same(old: _Entry, data: bytes, fetch: Callable[[str], bytes]) -> bool:

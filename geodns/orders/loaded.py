@@ -6,10 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
+from typing import Literal
 
 from geodns.orders.schema import Order
 
 Network = IPv4Network | IPv6Network
+Level = Literal["info", "warn", "hold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A target that is kept out of force until a person acknowledges it in the order file.
+
+    field: where it stands (``targets.domains``). finding: what ``[[acknowledge]]`` calls the
+    reason. reason: one line for people.
+    """
+
+    target: bytes | Network
+    field: str
+    finding: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +38,7 @@ class LoadedOrder:
     global. Instants are aware, with the fixed offset that the order's time zone has then;
     effective is the first instant in force, expires the first after it. edition: SHA-256
     (hex) over the bytes of the file and its lists. last_good: an earlier edition, standing
-    in for a file that is faulty now.
+    in for a file that is faulty now. held: targets that are in the lists, and out of force.
     """
 
     order: Order
@@ -42,3 +58,4 @@ class LoadedOrder:
     issued: datetime | None
     edition: str
     last_good: bool = False
+    held: tuple[Held, ...] = ()

@@ -23,7 +23,14 @@ from geodns.orders.feeds.row import FeedFault
 from geodns.orders.feeds.take import Taken, take
 from geodns.orders.loaded import LoadedOrder, Network
 from geodns.orders.schema import Order
-from geodns.orders.targets import Entries, read_big, read_list, read_names, read_network
+from geodns.orders.targets import (
+    Entries,
+    read_big,
+    read_list,
+    read_names,
+    read_network,
+    read_target,
+)
 from geodns.orders.wording import faults_of
 
 NAME_LISTS = ("domains", "exact", "below", "exempt")
@@ -135,6 +142,7 @@ class _Reader:
         self._scope()
         self._response()
         self._languages()
+        self._acknowledged()
         instants = self._instants()
         lists = {name: self._names(name) for name in NAME_LISTS}
         networks = dict.fromkeys(self._networks())
@@ -224,6 +232,16 @@ class _Reader:
             if tag.lower() in seen:
                 self.fault(("disclosure", "translations", tag), f"{tag!r} is given twice")
             seen.add(tag.lower())
+
+    def _acknowledged(self) -> None:
+        rows = self.raw.get("acknowledge")
+        for index, row in enumerate(rows if isinstance(rows, list) else ()):
+            target = row.get("target") if isinstance(row, dict) else None
+            if isinstance(target, str):
+                try:
+                    read_target(target)
+                except ValueError as error:
+                    self.fault(("acknowledge", index, "target"), str(error))
 
     def _instants(self) -> dict[str, datetime]:
         try:

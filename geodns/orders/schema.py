@@ -105,6 +105,13 @@ def _feed_format(value: str) -> str:
     return value
 
 
+def _day(value: object) -> object:
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise ValueError(f"{value!r} is no date; write it without quotes, as 2024-05-31")
+    return value
+
+
+Day = date
 Text = Annotated[str, AfterValidator(_one_line)]
 Link = Annotated[str, AfterValidator(_one_line), AfterValidator(_link)]
 Place = Annotated[str, AfterValidator(parse_place)]
@@ -245,6 +252,57 @@ class Disclosure(_Section):
     )
 
 
+FINDINGS = (
+    *("public-suffix", "single-label", "popular", "below-popular", "platform", "cloud-range"),
+    *("wide-network", "short-name", "look-alike"),
+)
+"""Findings about one target."""
+WHOLE_FINDINGS = ("growth", "shrinkage", "wide-jurisdiction", "no-end", "no-reference", "no-source")
+"""Findings about an order as a whole."""
+
+
+class Acknowledge(_Section):
+    """A person has looked at a finding of `geodns orders check`, and it is meant.
+
+    A target that is held comes into force by it.
+    """
+
+    finding: Literal[
+        "public-suffix",
+        "single-label",
+        "popular",
+        "below-popular",
+        "platform",
+        "cloud-range",
+        "wide-network",
+        "short-name",
+        "look-alike",
+        "growth",
+        "shrinkage",
+        "wide-jurisdiction",
+        "no-end",
+        "no-reference",
+        "no-source",
+    ] = Field(description="What is acknowledged, as the check names it (docs/guard.md).")
+    target: Text | None = Field(
+        default=None,
+        description="The name or network, as in `targets`; for `below-popular` and `platform` also"
+        " the name above it, for `cloud-range` a network around it. Absent where the finding is"
+        " about the order as a whole.",
+    )
+    by: Text = Field(description="Who has looked.")
+    reason: Text = Field(description="Why it is meant.")
+    date: Annotated[Day, BeforeValidator(_day)] = Field(description="When, as 2024-05-31.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.finding in FINDINGS and self.target is None:
+            raise ValueError(f"{self.finding} is about a target; name it")
+        if self.finding in WHOLE_FINDINGS and self.target is not None:
+            raise ValueError(f"{self.finding} is about the order as a whole; leave target out")
+        return self
+
+
 class Feed(_Section):
     """An official list that is fetched again and again, or lies beside the order file.
 
@@ -361,6 +419,9 @@ class Order(_Section):
     targets: Targets = Field(default=Targets(), description="What is ordered blocked.")
     feeds: tuple[Feed, ...] = Field(
         default=(), description="Official lists whose entries are targets too."
+    )
+    acknowledge: tuple[Acknowledge, ...] = Field(
+        default=(), description="Findings that a person has looked at."
     )
     response: Response = Field(
         default=Response(), description="What a client gets instead of the answer."

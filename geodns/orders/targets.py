@@ -136,3 +136,11 @@ def read_network(text: str) -> Network:
                 f"{text!r} is IPv4 written as IPv6; write {mapped}/{network.prefixlen - 96}"
             )
     return network
+
+
+def read_target(text: str) -> bytes | Network:
+    """Read a name or a network, as an order file writes targets. Raises ValueError."""
+    try:
+        return read_network(text)
+    except ValueError:
+        return parse(text)

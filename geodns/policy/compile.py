@@ -14,6 +14,7 @@ from geodns.model.language import UNDETERMINED
 from geodns.model.name import ancestors
 from geodns.model.namelist import NameList
 from geodns.model.place import expand
+from geodns.orders.force import without_held
 from geodns.orders.loaded import LoadedOrder
 from geodns.policy.snapshot import (
     BELOW,
@@ -146,7 +147,7 @@ def select_in_force(orders: Iterable[LoadedOrder], now: datetime) -> list[Loaded
         if loaded.order.status == "active"
         for order_id in loaded.order.supersedes
     }
-    return [loaded for loaded in candidates if loaded.order.id not in superseded]
+    return [without_held(loaded) for loaded in candidates if loaded.order.id not in superseded]
 
 
 def next_change(orders: Iterable[LoadedOrder], now: datetime) -> float | None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from geodns.errors import Fault
+from geodns.errors import Fault, InputFaults
 from geodns.model.tomllines import find_line, read_lines
+from geodns.orders.guard.judge import known_with
 from geodns.serve.record import listed
 from geodns.serve.secrets import read_secrets
 from geodns.settings import DEFAULTS_ON_DISK, Section, Settings
@@ -124,6 +125,11 @@ def missing(
         for index, path in enumerate(settings.orders.directories)
         if not path.is_dir() and not has_kept(path)
     ]
+    try:
+        known_with(settings.orders.popular)
+    except InputFaults as error:
+        told = f"{settings.orders.popular}: {error.faults[0].message}"
+        found.append((("orders", "popular"), told))
     rulings = settings.log.rulings
     if rulings is not None and not rulings.parent.is_dir():
         found.append((("log", "rulings"), f"there is no such folder: {rulings.parent}"))

@@ -20,7 +20,9 @@ from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderE
 from geodns.locate.table import PlaceTable
 from geodns.model import name
 from geodns.orders.feeds.kept import FEEDS
+from geodns.orders.guard.judge import known_with
 from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
+from geodns.orders.loaded import Held
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.adopt import adopt, other_defaults
 from geodns.serve.compiler import Compiler
@@ -79,6 +81,8 @@ class Reloader:
         self._in_force: dict[str, Edition] = {}
         self._clock = clock
         self._state = state or settings.server.state
+        self._popular_seen: Signature = self._popular_signature()
+        self._known = known_with(settings.orders.popular)
         self._loader = self._make_loader(settings)
         self._wake = asyncio.Event()
         self._compiler = Compiler(self._state / "snapshots", self._wake.set)
@@ -206,6 +210,7 @@ class Reloader:
         other_orders = False
         if scan or forced:
             await self._look_at_settings()
+            await self._look_at_popular()
             self._look_at_defaults()
             self._look_at_tables()
             loaded = await asyncio.to_thread(self._loader.load)
@@ -289,6 +294,13 @@ class Reloader:
             log.info("%s", changes)
         if stand_ins := [order.order.id for order in self.orders if order.last_good]:
             log.warning("used by their LAST GOOD EDITION: %s", listed(stand_ins))
+        for order in self.orders if changed else ():
+            if order.held and order.order.id in self._in_force:
+                log.warning(
+                    "%s: %s held out of force until acknowledged; see: geodns orders check",
+                    order.order.id,
+                    counted(len(order.held), "target"),
+                )
 
     # Orders
 
@@ -309,7 +321,29 @@ class Reloader:
             good=lambda order: not misplaced([order], self.table),
             away=self._state,
             feeds=self._state / FEEDS,
+            known=self._known,
         )
+
+    def _popular_signature(self) -> Signature:
+        path = self.settings.orders.popular
+        return () if path is None else signature([path])
+
+    async def _look_at_popular(self) -> None:
+        seen = self._popular_signature()
+        if seen == self._popular_seen:
+            return
+        self._popular_seen = seen
+        try:
+            self._known = await asyncio.to_thread(known_with, self.settings.orders.popular)
+        except InputFaults as error:
+            self.failures += 1
+            told = [
+                Fault(f"{each.message} (the former list stays)", each.file) for each in error.faults
+            ]
+            self._faults.set("popular", told, seen)
+            return
+        self._faults.set("popular")
+        self._loader = self._make_loader(self.settings)
 
     def _accept(self, loaded: Loaded) -> Accepted:
         return accept(loaded, self.orders, self._loader.last_good, self.table)
@@ -420,5 +454,5 @@ class Reloader:
         self.warnings = found
 
 
-def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str]]:
-    return [(order.path, order.edition) for order in orders]
+def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str, tuple[Held, ...]]]:
+    return [(order.path, order.edition, order.held) for order in orders]

@@ -34,6 +34,7 @@ def describe(
     settings = reloader.settings
     last = reloader.records[-1]
     last_good = {loaded.order.id for loaded in reloader.orders if loaded.last_good}
+    held = {loaded.order.id: len(loaded.held) for loaded in reloader.orders if loaded.held}
     workers = [_worker(slot, load.digest, supervisor.generation) for slot in supervisor.slots]
     return {
         "pid": os.getpid(),
@@ -56,6 +57,7 @@ def describe(
                 "title": order.title,
                 "status": "shadow" if order.shadow else "active",
                 "last_good": order.id in last_good,
+                "held": held.get(order.id, 0),
             }
             for order in reloader.snapshot.in_force
         ],

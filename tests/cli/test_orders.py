@@ -64,7 +64,7 @@ def test_check_ends_with_one_for_warnings_only(
     write(root, "IT", "b", good("b", "com"))
     code, document = parsed(capsys, "check")
     assert code == 1
-    assert [item["level"] for item in document["findings"]] == ["info", "warn"]
+    assert [item["level"] for item in document["findings"]] == ["info", "hold"]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_check_tells_lines_of_single_labels_and_files_that_nothing_reads(
 ) -> None:
     write(root, "IT", "a", good("a", "com"))
     write(root, "IT", "b", good("b").replace('domains = ["example.org"]', 'files = ["b.txt"]'))
-    (root / "IT" / "b.txt").write_text("x.org\nnet # all of it\n")
+    (root / "IT" / "b.txt").write_text("names.org\nnet # all of it\n")
     (root / "IT" / "c.TOML").write_text(good("c"))
     (root / "IT" / "README.md").write_text("words")
     code, document = parsed(capsys, "check")

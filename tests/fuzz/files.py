@@ -23,6 +23,8 @@ from geodns.model.proxy import LARGEST, BadHeader, Header, NoHeader, read_header
 from geodns.orders.feeds.formats import FORMATS
 from geodns.orders.feeds.row import FeedFault
 from geodns.orders.feeds.take import take
+from geodns.orders.guard.judge import bundled_known
+from geodns.orders.guard.review import review
 from geodns.orders.keep import Kept, LastGood
 from geodns.orders.lint import lint
 from geodns.orders.read import read_order
@@ -43,7 +45,9 @@ def orders(data: bytes) -> None:
     _check_faults(reading.faults)
     if reading.order is None:
         return
-    lint(reading.order, reading.repeats, text, reading.lists)
+    found = lint(reading.order, reading.repeats)
+    order, _ = review(reading.order, bundled_known(), found, text, reading.lists)
+    compile_snapshot([order], NOW)
     snapshot = Snapshot(compile_snapshot([reading.order], NOW))
     assert len(snapshot.orders) <= 1
 

@@ -30,8 +30,8 @@ def document(**counters: int) -> dict[str, Any]:
             {"index": 1, "pid": None, "current": False, "restarts": 2, "resident": None},
         ],
         "orders": [
-            {"id": "it-a", "status": "active", "last_good": False},
-            {"id": "it-s", "status": "shadow", "last_good": True},
+            {"id": "it-a", "status": "active", "last_good": False, "held": 0},
+            {"id": "it-s", "status": "shadow", "last_good": True, "held": 3},
         ],
         "coming": [],
         "reload": {"at": "2026-11-22T00:00:01+00:00", "took": 0.5},
@@ -215,6 +215,7 @@ def test_reload_sources_and_workers(scrape: Scrape) -> None:
     assert scrape.value("faults") == 1
     assert scrape.value("orders", status="shadow") == 1
     assert scrape.value("orders_last_good") == 1
+    assert scrape.value("targets_held") == 3
     assert scrape.value("snapshot_info", digest="ab12") == 1
     assert scrape.value("build_info", version="0.1.0", fast_path="native") == 1
     source = {"source": 'x"y.csv', "kind": "geofeed"}

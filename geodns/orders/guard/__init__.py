@@ -1,0 +1,1 @@
+"""The guard against over-blocking: which targets hit people whom no order is about."""
