@@ -375,6 +375,11 @@ class Orders(Section):
         "(docs/guard.md): one name a line, the most popular first, or `rank,name` as in Tranco; "
         "the first 10,000 count. Unset: the bundled list, of 2014.",
     )
+    webhook: WebAddress | None = Field(
+        None,
+        description="Where the server POSTs a JSON document, once for each event: a missed "
+        "deadline, a review due, an order that expires within 30 days, targets that are held.",
+    )
 
 
 class Limits(Section):

@@ -17,6 +17,7 @@ from geodns.locate.table import PlaceTable
 from geodns.model import name as names
 from geodns.model.response import Response
 from geodns.model.ruling import Ground, Ruling
+from geodns.orders.events import end_at, status_at
 from geodns.orders.load import Loaded, LoadedOrder
 from geodns.serve.explained import structured_texts
 from geodns.serve.inforce import InForce, Located
@@ -140,7 +141,7 @@ def not_in_force(
     return [
         {
             "order": one.order.id,
-            "status": one.order.status,
+            "status": status_at(one, at),
             "reason": _why_not(one, loaded, accepted, here, at),
             "title": one.order.title,
         }
@@ -180,12 +181,13 @@ def _why_not(
     one: LoadedOrder, loaded: Loaded, accepted: Accepted, in_force: set[str], at: datetime
 ) -> str:
     """Why an order is not in force: its status, dates, places, or one that supersedes it."""
-    if one.order.status not in ("active", "shadow"):
-        return f"status {one.order.status}"
+    status, end = status_at(one, at), end_at(one, at)
+    if status not in ("active", "shadow"):
+        return f"status {status}"
     if at < one.effective:
         return f"begins {day_of(one.effective)}"
-    if one.expires is not None and at >= one.expires:
-        return f"expired {day_of(one.expires)}"
+    if end is not None and at >= end:
+        return f"expired {day_of(end)}"
     if one.path in accepted.refused:
         return "no database knows its places: see the faults"
     later = [

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geodns.cli.due import due_orders
+from geodns.cli.impact import impact
 from geodns.cli.importing import import_list
 from geodns.cli.options import Config, Json
 from geodns.cli.readable import readable
@@ -167,6 +169,8 @@ def schema(config: Config = None, as_json: Json = False) -> None:
 
 
 app.command("import", cls=Command)(import_list)
+app.command(cls=Command)(impact)
+app.command("due", cls=Command)(due_orders)
 
 _STYLES = {"fault": "bold red", "hold": "red", "warn": "yellow"}
 
@@ -264,13 +268,16 @@ def _unknown(ident: str, loaded: Loaded) -> GeodnsError:
 
 def _force(order: LoadedOrder, now: datetime) -> str:
     """Say in a word or two whether the order has force at an instant."""
-    if order.order.status not in ("active", "shadow"):
-        return order.order.status
+    from geodns.orders.events import end_at, status_at
+
+    status, end = status_at(order, now), end_at(order, now)
+    if status not in ("active", "shadow"):
+        return status
     if now < order.effective:
         return "not yet"
-    if order.expires is not None and now >= order.expires:
+    if end is not None and now >= end:
         return "expired"
-    return "in force" if order.order.status == "active" else "shadow"
+    return "in force" if status == "active" else "shadow"
 
 
 def _jurisdiction(order: LoadedOrder) -> str:

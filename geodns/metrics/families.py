@@ -191,6 +191,12 @@ def _of_orders(found: Mapping[str, Any]) -> Iterator[Metric]:
     held = sum(order["held"] for order in found["orders"])
     told = "Targets of orders in force that the guard holds until somebody acknowledges them."
     yield _gauge("targets_held", told, held)
+    told = "Dates of orders that want somebody: missed deadlines, reviews, ends within 30 days."
+    wanted = GaugeMetricFamily(f"{PREFIX}orders_due", told, labels=["what"])
+    counts = Counter(row["what"] for row in found["due"] if row["wanted"])
+    for what in ("deadline", "review", "expires"):
+        wanted.add_metric([what], counts[what])
+    yield wanted
     yield _gauge("orders_coming", "Orders that will come into force later.", len(found["coming"]))
     if found["scope_classes"] is not None:
         classes = "Classes of places to which the same orders apply."

@@ -1,45 +1,76 @@
-"""What of an order has force: its targets without those that are held."""
+"""What of an order has force at an instant: its status and end then, and which targets are left."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
+from typing import overload
 
-from geodns.model.namelist import NameList
+from geodns.orders.events import carved_at, end_at, lifted_at, status_at
 from geodns.orders.loaded import LoadedOrder, Network
 
 
-def without_held(loaded: LoadedOrder) -> LoadedOrder:
-    """The order as it has force: itself where nothing is held.
+def as_of(loaded: LoadedOrder, now: datetime) -> LoadedOrder:
+    """The order as it is at an instant (aware): itself where nothing happened and nothing is held.
 
-    Else its edition is another one, since it is not what its file says that is in force.
+    Targets that are held or lifted are out of its lists. Its edition is another one wherever what
+    has force is not what the file says by itself.
     """
-    return less(loaded, [(held.field, held.target) for held in loaded.held])
-
-
-def less(loaded: LoadedOrder, gone: Collection[tuple[str, bytes | Network]]) -> LoadedOrder:
-    """The order without some targets, each with the list that it is taken out of."""
-    if not gone:
+    status, end, lifted = status_at(loaded, now), end_at(loaded, now), lifted_at(loaded, now)
+    if status != loaded.order.status:
+        loaded = replace(loaded, order=loaded.order.model_copy(update={"status": status}))
+    if end == loaded.expires and not lifted and not loaded.held:
         return loaded
-    fields: dict[str, set[bytes | Network]] = {}
-    for field, target in gone:
-        fields.setdefault(field, set()).add(target)
-
-    def left(field: str, names: Sequence[bytes]) -> Sequence[bytes]:
-        out = fields.get(f"targets.{field}")
-        return names if out is None else [name for name in names if name not in out]
-
-    domains = left("domains", loaded.domains)
-    out = fields.get("targets.networks", set())
-    digest = sha256(loaded.edition.encode())
-    for line in sorted(f"{field} {target!s}\n" for field, target in gone):
+    gone = frozenset(held.target for held in loaded.held) | lifted
+    domains, exact, below = (
+        _less(names, gone) for names in (loaded.domains, loaded.exact, loaded.below)
+    )
+    exempt = sorted(carved_at(loaded, now))
+    digest = sha256(f"{loaded.edition}\n{end}\n".encode())
+    for line in sorted([f"out {target!s}\n" for target in gone]):
+        digest.update(line.encode())
+    for line in sorted(f"lifted {target!s}\n" for target in lifted):
         digest.update(line.encode())
     return replace(
         loaded,
-        domains=domains if isinstance(domains, NameList) else NameList.of(domains),
-        exact=tuple(left("exact", loaded.exact)),
-        below=tuple(left("below", loaded.below)),
-        networks=tuple(network for network in loaded.networks if network not in out),
+        domains=domains,
+        exact=tuple(exact),
+        below=tuple(below),
+        exempt=tuple(dict.fromkeys((*loaded.exempt, *exempt))),
+        networks=tuple(network for network in loaded.networks if network not in gone),
+        expires=end,
         edition=digest.hexdigest(),
     )
+
+
+def _less(names: Sequence[bytes], gone: Collection[bytes | Network]) -> Sequence[bytes]:
+    return Without(names, gone) if gone and names else names
+
+
+class Without(Sequence[bytes]):
+    """A sequence of names without some of them; long ones are passed over only when read."""
+
+    __slots__ = ("_gone", "_names")
+
+    def __init__(self, names: Sequence[bytes], gone: Collection[bytes | Network]) -> None:
+        self._names = names
+        self._gone = gone
+
+    def __iter__(self) -> Iterator[bytes]:
+        gone = self._gone
+        return (name for name in self._names if name not in gone)
+
+    def __bool__(self) -> bool:
+        return next(iter(self), None) is not None
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
+        return list(self)[at]

@@ -11,6 +11,7 @@ from typing import Literal
 from geodns.orders.schema import Order
 
 Network = IPv4Network | IPv6Network
+EventKind = Literal["suspend", "resume", "lift", "lift-targets", "amend-end"]
 Level = Literal["info", "warn", "hold"]
 
 
@@ -29,6 +30,23 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Dated:
+    """An event of an order, resolved. kind: as in the file. at: its first instant, aware.
+
+    targets: what lift-targets lifts; of these carved: names that lie below a target, and idle: what
+    is no target and below none. end: what amend-end makes of ``expires``. reason: or empty.
+    """
+
+    kind: EventKind
+    at: datetime
+    targets: frozenset[bytes | Network]
+    end: datetime | None
+    reason: str
+    carved: frozenset[bytes] = frozenset()
+    idle: frozenset[bytes | Network] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedOrder:
     """One order file with its lists, ready to compile.
 
@@ -39,6 +57,7 @@ class LoadedOrder:
     effective is the first instant in force, expires the first after it. edition: SHA-256
     (hex) over the bytes of the file and its lists. last_good: an earlier edition, standing
     in for a file that is faulty now. held: targets that are in the lists, and out of force.
+    events: in the order of time; what they make of the order at an instant says force.as_of.
     """
 
     order: Order
@@ -59,3 +78,12 @@ class LoadedOrder:
     edition: str
     last_good: bool = False
     held: tuple[Held, ...] = ()
+    events: tuple[Dated, ...] = ()
+
+    @property
+    def may_have_force(self) -> bool:
+        """Whether it has force at any instant, as far as its status and events say."""
+        status = self.order.status
+        return status in ("active", "shadow") or (
+            status == "suspended" and any(event.kind == "resume" for event in self.events)
+        )

@@ -6,7 +6,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timezone
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
@@ -18,11 +18,12 @@ from geodns.errors import Fault
 from geodns.model.namelist import NameList
 from geodns.model.place import PlaceFault, parse_place
 from geodns.model.tomllines import Path, find_line, read_lines
+from geodns.orders.events import instant, read_events, settle
 from geodns.orders.feeds.kept import MARK, feed_key, read_kept
 from geodns.orders.feeds.row import FeedFault
 from geodns.orders.feeds.take import Taken, take
-from geodns.orders.loaded import LoadedOrder, Network
-from geodns.orders.schema import Order
+from geodns.orders.loaded import Dated, LoadedOrder, Network
+from geodns.orders.schema import Event, Order
 from geodns.orders.targets import (
     Entries,
     read_big,
@@ -143,7 +144,9 @@ class _Reader:
         self._response()
         self._languages()
         self._acknowledged()
-        instants = self._instants()
+        zone = self._zone()
+        instants = self._instants(zone)
+        events = self._events(zone, instants)
         lists = {name: self._names(name) for name in NAME_LISTS}
         networks = dict.fromkeys(self._networks())
         self._files(lists["domains"])
@@ -176,6 +179,14 @@ class _Reader:
             review=instants.get("review"),
             issued=instants.get("issued"),
             edition=edition_of(self.data, self.reading.lists),
+            events=settle(
+                events,
+                (self._big, *(lists[key] for key in ("domains", "below"))),
+                lists["exact"],
+                networks,
+            )
+            if events
+            else (),
         )
 
     def _section(self, name: str) -> dict[str, Any]:
@@ -243,11 +254,24 @@ class _Reader:
                 except ValueError as error:
                     self.fault(("acknowledge", index, "target"), str(error))
 
-    def _instants(self) -> dict[str, datetime]:
+    def _zone(self) -> ZoneInfo:
         try:
-            zone = ZoneInfo(self.raw.get("timezone", "UTC"))
+            return ZoneInfo(self.raw.get("timezone", "UTC"))
         except (LookupError, OSError, ValueError, TypeError):
-            zone = ZoneInfo("UTC")
+            return ZoneInfo("UTC")
+
+    def _events(self, zone: ZoneInfo, instants: dict[str, datetime]) -> tuple[Dated, ...]:
+        rows = self.raw.get("events")
+        try:
+            events = [Event.model_validate(row) for row in rows] if isinstance(rows, list) else []
+        except ValidationError:
+            return ()  # told with the order's own faults
+        dated, faults = read_events(events, zone, str(self.raw.get("status")), instants)
+        for index, key, message in faults:
+            self.fault(("events", index, *key), message)
+        return dated
+
+    def _instants(self, zone: ZoneInfo) -> dict[str, datetime]:
         found = {}
         for key, value in self._section("dates").items():
             if isinstance(value, date) and not (
@@ -372,17 +396,3 @@ def _path_fault(name: str) -> str | None:
     if not pure.parts or "\0" in name or pure.is_absolute() or ".." in pure.parts:
         return f"{name!r} is not a file in the order's folder"
     return None
-
-
-def instant(value: date | datetime, zone: ZoneInfo) -> datetime:
-    """Resolve a date (its first instant in ``zone``) or an aware date-time.
-
-    The result carries a fixed offset, so that comparing and subtracting is exact where the
-    zone changes its clocks. A midnight that clocks skip is the instant of the change.
-    """
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=zone)
-        offset = value.utcoffset()
-        assert offset is not None
-        return value.replace(tzinfo=timezone(offset))
-    return value

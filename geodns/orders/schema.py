@@ -303,6 +303,36 @@ class Acknowledge(_Section):
         return self
 
 
+class Event(_Section):
+    """Something that happens to the order at an instant; the server switches by itself.
+
+    `status` is what holds before the first event.
+    """
+
+    kind: Literal["suspend", "resume", "lift", "lift-targets", "amend-end"] = Field(
+        description="suspend: no force until it resumes. resume: force again. lift: no force any"
+        " more, for good. lift-targets: `targets` have none any more. amend-end: `expires` is"
+        " `end`, or is none where there is no `end`."
+    )
+    at: Moment = Field(description="When: the first instant. A plain date is its start.")
+    targets: tuple[str, ...] = Field(
+        default=(), description="lift-targets only: names and networks, as in `targets`."
+    )
+    end: Moment | None = Field(
+        default=None, description="amend-end only: the first instant without force."
+    )
+    reason: Text | None = Field(default=None, description="Why, in one line.")
+    source: Text | None = Field(default=None, description="Where that is from.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if (self.kind == "lift-targets") != bool(self.targets):
+            raise ValueError("targets go with lift-targets, and only with it")
+        if self.end is not None and self.kind != "amend-end":
+            raise ValueError("end goes only with amend-end")
+        return self
+
+
 class Feed(_Section):
     """An official list that is fetched again and again, or lies beside the order file.
 
@@ -419,6 +449,9 @@ class Order(_Section):
     targets: Targets = Field(default=Targets(), description="What is ordered blocked.")
     feeds: tuple[Feed, ...] = Field(
         default=(), description="Official lists whose entries are targets too."
+    )
+    events: tuple[Event, ...] = Field(
+        default=(), description="What happened to the order since, and what will, each with a date."
     )
     acknowledge: tuple[Acknowledge, ...] = Field(
         default=(), description="Findings that a person has looked at."

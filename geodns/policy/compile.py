@@ -14,7 +14,8 @@ from geodns.model.language import UNDETERMINED
 from geodns.model.name import ancestors
 from geodns.model.namelist import NameList
 from geodns.model.place import expand
-from geodns.orders.force import without_held
+from geodns.orders.events import end_at
+from geodns.orders.force import as_of
 from geodns.orders.loaded import LoadedOrder
 from geodns.policy.snapshot import (
     BELOW,
@@ -132,11 +133,12 @@ def _compile(
 def select_in_force(orders: Iterable[LoadedOrder], now: datetime) -> list[LoadedOrder]:
     """The orders that rule or record at ``now``: active or shadow, within their dates.
 
+    They are given as they are then: without what is held or lifted (orders/force.py).
     An active order in force takes the orders that it supersedes out of force.
     """
     candidates = [
         loaded
-        for loaded in orders
+        for loaded in (as_of(each, now) for each in orders)
         if loaded.order.status in ("active", "shadow")
         and loaded.effective <= now
         and (loaded.expires is None or now < loaded.expires)
@@ -147,7 +149,7 @@ def select_in_force(orders: Iterable[LoadedOrder], now: datetime) -> list[Loaded
         if loaded.order.status == "active"
         for order_id in loaded.order.supersedes
     }
-    return [without_held(loaded) for loaded in candidates if loaded.order.id not in superseded]
+    return [loaded for loaded in candidates if loaded.order.id not in superseded]
 
 
 def next_change(orders: Iterable[LoadedOrder], now: datetime) -> float | None:
@@ -155,8 +157,12 @@ def next_change(orders: Iterable[LoadedOrder], now: datetime) -> float | None:
     instants = [
         instant.timestamp()
         for loaded in orders
-        if loaded.order.status in ("active", "shadow")
-        for instant in (loaded.effective, loaded.expires)
+        if loaded.may_have_force
+        for instant in (
+            loaded.effective,
+            end_at(loaded, now),
+            *(event.at for event in loaded.events),
+        )
         if instant is not None and instant > now
     ]
     return min(instants, default=None)

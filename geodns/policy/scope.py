@@ -196,7 +196,7 @@ def unplaceable(
     """Orders whose jurisdiction the databases at hand can never decide: configuration errors."""
     faults: list[Fault] = []
     for loaded in orders:
-        if loaded.order.status not in ("active", "shadow"):
+        if not loaded.may_have_force:
             continue
         for place in (*(loaded.jurisdiction or ()), *loaded.except_):
             atoms = expand(place)

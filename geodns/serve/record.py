@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from geodns.orders.events import end_at, status_at
 
 if TYPE_CHECKING:
     from geodns.orders.loaded import LoadedOrder
@@ -100,9 +103,11 @@ def compare(
 def _why_ended(loaded: LoadedOrder | None, now: float) -> str:
     if loaded is None:
         return "removed"
-    if loaded.order.status not in ("active", "shadow"):
-        return loaded.order.status
-    if loaded.expires is not None and loaded.expires.timestamp() <= now:
+    instant = datetime.fromtimestamp(now, UTC)
+    status, end = status_at(loaded, instant), end_at(loaded, instant)
+    if status not in ("active", "shadow"):
+        return status
+    if end is not None and end <= instant:
         return "expired"
     if loaded.effective.timestamp() > now:
         return f"begins {loaded.effective.isoformat()}"

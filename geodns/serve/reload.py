@@ -28,6 +28,7 @@ from geodns.serve.adopt import adopt, other_defaults
 from geodns.serve.compiler import Compiler
 from geodns.serve.faults import Faults
 from geodns.serve.feeding import Feeding
+from geodns.serve.notices import Notices
 from geodns.serve.placing import Accepted, accept, misplaced
 from geodns.serve.record import Changes, Edition, Record, compare, counted, editions, listed
 from geodns.serve.supervisor import Load
@@ -312,6 +313,10 @@ class Reloader:
             lambda: self.settings.feeds,
             lambda faults: self._faults.set("feeds", faults),
         )
+
+    def notices(self) -> Notices:
+        """What tells somebody of what is due and what is held."""
+        return Notices(self._state, lambda: self.orders, lambda: self.settings.orders.webhook)
 
     def _make_loader(self, settings: Settings) -> OrderLoader:
         # What cannot be placed must not take the place of an edition that can.

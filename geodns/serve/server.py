@@ -100,6 +100,8 @@ async def run(
         stack.push_async_callback(_cancel, updating)
         feeding = asyncio.create_task(reloader.feeding().run())
         stack.push_async_callback(_cancel, feeding)
+        noticing = asyncio.create_task(reloader.notices().run())
+        stack.push_async_callback(_cancel, noticing)
         rolling = asyncio.create_task(keep_rolling(settings.server.state))
         stack.push_async_callback(_cancel, rolling)
         herald = Herald(reloader, supervisor)

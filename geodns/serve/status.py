@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geodns.metrics.health import Health, Phase, Worker
+from geodns.orders.due import due
 from geodns.serve.page import BlockPage
 from geodns.serve.record import Record
 from geodns.serve.reload import WARN_DAYS, Reloader
@@ -69,8 +70,9 @@ def describe(
                 "effective": _instant(loaded.effective.timestamp()),
             }
             for loaded in sorted(reloader.orders, key=lambda one: (one.effective, one.order.id))
-            if loaded.order.status in ("active", "shadow") and loaded.effective.timestamp() > now
+            if loaded.may_have_force and loaded.effective.timestamp() > now
         ],
+        "due": [row.as_json() for row in due(reloader.orders, datetime.fromtimestamp(now, UTC))],
         "reload": _record(last),
         "reloads": reloader.reloads,
         "failures": reloader.failures,

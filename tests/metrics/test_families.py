@@ -34,6 +34,7 @@ def document(**counters: int) -> dict[str, Any]:
             {"id": "it-s", "status": "shadow", "last_good": True, "held": 3},
         ],
         "coming": [],
+        "due": [{"what": "review", "wanted": True}, {"what": "event", "wanted": False}],
         "reload": {"at": "2026-11-22T00:00:01+00:00", "took": 0.5},
         "reloads": 3,
         "failures": 1,
@@ -216,6 +217,8 @@ def test_reload_sources_and_workers(scrape: Scrape) -> None:
     assert scrape.value("orders", status="shadow") == 1
     assert scrape.value("orders_last_good") == 1
     assert scrape.value("targets_held") == 3
+    assert scrape.value("orders_due", what="review") == 1
+    assert scrape.value("orders_due", what="deadline") == 0
     assert scrape.value("snapshot_info", digest="ab12") == 1
     assert scrape.value("build_info", version="0.1.0", fast_path="native") == 1
     source = {"source": 'x"y.csv', "kind": "geofeed"}

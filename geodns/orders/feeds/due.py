@@ -42,10 +42,14 @@ class Fed(NamedTuple):
         return due_at(self.feed, self.state)
 
 
+def _is_fetched(order: LoadedOrder) -> bool:
+    return order.order.status in FETCHED or order.may_have_force
+
+
 def fed(orders: Iterable[LoadedOrder], directory: Path) -> Iterator[Fed]:
     """The feeds with a URL of orders that may have force. directory: the folder of all feeds."""
     for order in orders:
-        for feed in order.order.feeds if order.order.status in FETCHED else ():
+        for feed in order.order.feeds if _is_fetched(order) else ():
             if feed.url is not None:
                 yield Fed(order, feed, KeptFeed(directory, order.order.id, feed.url).state())
 

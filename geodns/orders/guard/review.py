@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from geodns.model.name import is_at_or_below
+from geodns.model.name import is_at_or_below, to_text
 from geodns.orders.guard.judge import Hit, Known, judge
 from geodns.orders.lint import Finding, where_is
 from geodns.orders.loaded import Held, LoadedOrder, Network
@@ -53,6 +53,7 @@ def review(
     told += [_counted(loaded, hits, acknowledged=key[2]) for key, hits in rest.items()]
     told += [table.whole(finding) for finding in (*findings, *_grown(loaded, before))]
     told += _idle(loaded, table)
+    told += _lifting_nothing(loaded)
     told += _endless(loaded, findings)
     return replace(loaded, held=tuple(held)), tuple(told)
 
@@ -167,6 +168,17 @@ def _idle(loaded: LoadedOrder, table: _Acknowledged) -> Iterable[Finding]:
             told = f"there is no finding {row.finding}{about} to acknowledge"
             field = f"acknowledge.{number}"
             yield Finding("warn", loaded.order.id, field, told, loaded.path)
+
+
+def _lifting_nothing(loaded: LoadedOrder) -> Iterator[Finding]:
+    for event in loaded.events:
+        if event.idle:
+            names = sorted(
+                to_text(one) if isinstance(one, bytes) else str(one) for one in event.idle
+            )
+            day = event.at.date().isoformat()
+            told = f"lift-targets of {day} lifts what is no target: {', '.join(names[:3])}"
+            yield Finding("warn", loaded.order.id, "events", told, loaded.path)
 
 
 def _endless(loaded: LoadedOrder, findings: Sequence[Finding]) -> Iterator[Finding]:
