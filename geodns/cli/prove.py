@@ -13,7 +13,6 @@ from geodns.cli.options import Config, Json
 from geodns.errors import Fault, InputFaults
 
 if TYPE_CHECKING:
-    from geodns.config import Settings
     from geodns.prove.wire import Heard
 
 
@@ -109,11 +108,11 @@ def prove(
     if server is not None:
         from random import Random
 
-        from geodns.cli.query import _server
+        from geodns.cli.query import read_server
         from geodns.prove.wire import ask_all, questions
 
         asked = questions(in_force, accepted.orders, order or [], addresses, Random(seed))
-        where = _server(server, settings.server.listen)
+        where = read_server(server, settings.server.listen)
         with out.progress(f"asking {server}") as advance:
             wire = ask_all(asked, lambda name, client: _ask(where, name, client), advance)
         document["wire"] = {"server": server, **wire}
@@ -127,7 +126,7 @@ def prove(
     if json:
         out.document(signed)
     else:
-        _show(signed, settings, output)
+        _show(signed, output)
     if not document["holds"]:
         raise typer.Exit(1)
 
@@ -153,11 +152,13 @@ def _addresses(given: list[str] | None, server: str | None) -> list[Any]:
 
 def _ask(where: tuple[str, int], name: bytes, client: Any) -> Heard:
     from geodns.cli.ask import ask
-    from geodns.cli.query import NotBelievedError
+    from geodns.cli.query import NoAnswerError, NotBelievedError, failed, failure
     from geodns.model.endpoint import join_endpoint
     from geodns.prove.wire import Heard
 
     reply = ask(where, name, 1, client=client)
+    if reply.rcode != "SERVFAIL" and failed(reply):
+        raise NoAnswerError(failure(reply, join_endpoint(*where)))
     if reply.ecs_scope is None and reply.rcode in ("NOERROR", "NXDOMAIN"):
         raise NotBelievedError(
             f"{join_endpoint(*where)} did not take our word for where the client is (no ECS in"
@@ -167,7 +168,7 @@ def _ask(where: tuple[str, int], name: bytes, client: Any) -> Heard:
     return Heard(reply.rcode, reply.order)
 
 
-def _show(document: dict[str, Any], settings: Settings, output: Path | None) -> None:
+def _show(document: dict[str, Any], output: Path | None) -> None:
     from geodns.console import out
 
     for fault in document["faults"]:

@@ -72,12 +72,12 @@ def query(
 
     settings = load_settings(config)
     wire, asked_type = _name(name), read_type(qtype)
-    host, port = _server(server, settings.server.listen)
+    host, port = read_server(server, settings.server.listen)
     client = None if origin is None else _client(origin, settings)
     reply = ask((host, port), wire, asked_type, client=client, timeout=timeout)
-    failed = _failed(reply)
+    broken = failed(reply)
     # A failure has no ECS option in any case, so that nothing can be told from it.
-    believed = client is None or reply.ecs_scope is not None or (None if failed else False)
+    believed = client is None or reply.ecs_scope is not None or (None if broken else False)
     if as_json:
         document = {
             "name": name,
@@ -92,8 +92,8 @@ def query(
         out.document(document)
     else:
         _show(name, type_name(asked_type), origin, client, join_endpoint(host, port), reply)
-    if failed:
-        raise NoAnswerError(_failure(reply, join_endpoint(host, port)))
+    if broken:
+        raise NoAnswerError(failure(reply, join_endpoint(host, port)))
     if not believed:
         raise NotBelievedError(
             f"{join_endpoint(host, port)} did not take our word for where the client is (no"
@@ -102,14 +102,15 @@ def query(
         )
 
 
-def _failed(reply: Reply) -> bool:
+def failed(reply: Reply) -> bool:
     """Whether the reply is neither an answer nor a block, which may be REFUSED as well."""
     if reply.rcode in ("NOERROR", "NXDOMAIN") or reply.order is not None:
         return False
     return not any(extended.code in BLOCKS for extended in reply.extended_errors)
 
 
-def _failure(reply: Reply, server: str) -> str:
+def failure(reply: Reply, server: str) -> str:
+    """A failure in words."""
     why = [extended.text or extended.name for extended in reply.extended_errors]
     because = f": {'; '.join(why)}" if why else ""
     if reply.rcode == "SERVFAIL":
@@ -160,7 +161,8 @@ def _name(text: str) -> bytes:
         raise InputFaults([Fault(str(fault))]) from None
 
 
-def _server(text: str | None, listen: tuple[str, ...]) -> tuple[str, int]:
+def read_server(text: str | None, listen: tuple[str, ...]) -> tuple[str, int]:
+    """``--server`` as host and port, or the first of [server].listen. Raises InputFaults."""
     from geodns.model.endpoint import EndpointFault, parse_endpoint
 
     try:

@@ -16,15 +16,16 @@ NEAR = 1_000
 """Targets whose neighbours are looked at, drawn at random where there are more."""
 NETWORKS = 200
 """Order networks whose edges are looked at, drawn likewise."""
-POPULAR = (
-    "google.com", "youtube.com", "facebook.com", "instagram.com", "wikipedia.org",
-    "whatsapp.com", "reddit.com", "amazon.com", "microsoft.com", "apple.com", "cloudflare.com",
-    "github.com", "netflix.com", "linkedin.com", "office.com", "bing.com", "live.com",
-    "mozilla.org", "debian.org", "python.org", "iana.org", "icann.org", "ripe.net", "un.org",
-    "europa.eu", "who.int", "docs.google.com", "s3.amazonaws.com", "github.io", "blogspot.com",
+_WELL_KNOWN = (
+    "google.com", "youtube.com", "facebook.com", "instagram.com", "wikipedia.org", "whatsapp.com",
+    "reddit.com", "amazon.com", "microsoft.com", "apple.com", "cloudflare.com", "github.com",
+    "netflix.com", "linkedin.com", "office.com", "bing.com", "live.com", "mozilla.org",
+    "debian.org", "python.org", "iana.org", "icann.org", "ripe.net", "un.org", "europa.eu",
+    "who.int", "docs.google.com", "s3.amazonaws.com", "github.io", "blogspot.com",
     "wordpress.com", "cloudfront.net", "akamaiedge.net", "fastly.net", "azureedge.net",
     "herokuapp.com", "pages.dev", "t.co", "bit.ly", "archive.org",
 )  # fmt: skip
+POPULAR = tuple(from_labels([label.encode() for label in text.split(".")]) for text in _WELL_KNOWN)
 """Names that no order may touch unless it says so; a sample, and not a ranking."""
 _TOLD = 20
 
@@ -121,8 +122,7 @@ def _names(naive: Naive, random: Random) -> Iterator[tuple[str, bytes]]:
     for name in near:
         for other in neighbours(name):
             yield "near", other
-    for text in POPULAR:
-        name = from_labels([label.encode() for label in text.split(".")])
+    for name in POPULAR:
         yield "popular", name
         yield "popular", b"\x03www" + name
 

@@ -11,12 +11,11 @@ from typing import Any
 from geodns.locate.client import client_from_peer
 from geodns.model.name import from_labels, to_text
 from geodns.orders.loaded import LoadedOrder
+from geodns.prove.names import POPULAR
 from geodns.prove.walk import Progress
 from geodns.serve.inforce import InForce
 
 Address = IPv4Address | IPv6Address
-SPELT = 3
-"""Questions from each place: one that an order there names, if any, and others."""
 _TOLD = 20
 
 
@@ -50,6 +49,7 @@ def questions(
 ) -> list[Question]:
     """What to ask: from every country, subdivision and unplaced spot that the tables know.
 
+    From each: a name that an order there blocks, if any, one of any order, and a well-known one.
     Each order is asked for from at least one place where it has force, if there is one. given:
     addresses to ask from instead. wanted: order ids; empty means all.
     """
@@ -73,8 +73,8 @@ def questions(
         here = [name for name in everywhere if _owed(in_force, address, name)]
         if here:
             add(place, address, random.choice(here))
-        for _ in range(SPELT - 1):
-            add(place, address, random.choice(everywhere))
+        add(place, address, random.choice(everywhere))
+        add(place, address, random.choice(POPULAR))
     for name in everywhere:
         inside = [spot for spot in spots if _owed(in_force, spot[1], name)]
         outside = [spot for spot in spots if not _owed(in_force, spot[1], name)]

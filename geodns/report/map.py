@@ -93,12 +93,13 @@ def world(
         if count > 0 or code in partly or code in withheld
     }
     told = {
-        code: withheld_as if code in withheld else _figure(count) for code, count in figures.items()
+        code: withheld_as if code in withheld else _figure(count) if count else ""
+        for code, count in figures.items()
     }
     # A reader who cannot see the map, or its small states, has everything in words.
     order = sorted(figures, key=lambda code: (-figures[code], country_name(code)))
     words = [
-        f"{country_name(code)} {told[code]}{' (in part)' if code in partly else ''}"
+        f"{country_name(code)} {told[code]}".strip() + (" (in part)" if code in partly else "")
         for code in order
     ]
     where = ", ".join(words) if words else f"No country: {nothing}"
@@ -184,7 +185,7 @@ def _countries(
     dots: list[svg.Element] = []
     labels: list[svg.Element] = []
     for code, kind in kinds.items():
-        head = svg.Title(text=escape(f"{country_name(code)}: {told[code]}"))
+        head = svg.Title(text=escape(f"{country_name(code)}: {told[code] or 'in part'}"))
         if code in data["paths"]:
             drawn += [_land(data["paths"][code], ["base", kind], head)]
             drawn += [_land(data["paths"][code], ["over", f"{kind}o"])]

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from geodns.cli.main import call
-from tests.orders.sample import write
+from tests.orders.sample import GOOD, write
+from tests.serve.running import Upstream, order, running, save, write_settings
 
 SETTINGS = """\
 [server]
@@ -96,3 +97,53 @@ def test_a_map_of_one_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (found["countries"], found["parts"], found["orders"]) == ({"IT": ["a"]}, {}, ["a"])
     run(capsys, "map", "example.net", "-o", "free.svg")
     assert "No country: not blocked" in (folder / "free.svg").read_text()
+
+
+def test_a_part_of_a_country_is_drawn_as_such(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "feed.csv").write_text("127.1.0.0/16,US,US-CA,,\n127.2.0.0/16,US,US-NY,,\n")
+    text = GOOD.format(id="ca", name="part.example").replace(
+        "sources", 'jurisdiction = ["US-CA"]\nsources'
+    )
+    write(folder / "orders", "US", "ca", text)
+    found = json.loads(run(capsys, "map", "part.example", "--json")[1])
+    assert (found["countries"], found["parts"]) == ({}, {"US": {"US-CA": ["ca"]}})
+    drawn = "".join(ElementTree.fromstring(run(capsys, "map", "part.example")[1]).itertext())
+    assert "United States 0 (in part)" not in drawn
+    assert "United States, in part: US-CA (ca)" in drawn
+
+
+@pytest.mark.process
+def test_a_running_server_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    upstream = Upstream()
+    settings = write_settings(tmp_path, upstream.port, '[trust]\necs = ["127.0.0.9"]\n', workers=1)
+    save(tmp_path / "orders" / "IT" / "a.toml", order("a", "a.example"))
+    other = tmp_path / "other.toml"
+    other.write_text(settings.read_text().replace('ecs = ["127.0.0.9"]', "ecs = []"))
+    try:
+        with running(settings) as server:
+            asked = ["prove", "-c", str(settings), "--server", f"127.0.0.1:{server.port}"]
+            code, out, err = run(capsys, *asked, "--json")
+            assert code == 0, err
+            wire = json.loads(out)["wire"]
+            assert wire["places"] == 3
+            assert wire["blocked"] >= 1 and wire["not_blocked"] >= 3
+            # The order file here changes, and the server is not told.
+            elsewhere = tmp_path / "elsewhere"
+            write(elsewhere, "IT", "b", order("b", "a.example"))
+            text = settings.read_text() + '[orders]\ndirectories = ["elsewhere"]\n'
+            (tmp_path / "changed.toml").write_text(text)
+            asked[2] = str(tmp_path / "changed.toml")
+            code, out, _ = run(capsys, *asked)
+            assert code == 1
+            assert "the server blocks by a (NXDOMAIN), owed: blocks by b" in out
+            assert "does not hold" in out
+        save(settings, other.read_text())
+        with running(settings) as server:
+            asked[2:] = [str(settings), "--server", f"127.0.0.1:{server.port}"]
+            code, _, err = run(capsys, *asked)
+            assert code == 2
+            assert "did not take our word" in err
+    finally:
+        upstream.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_network
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -69,6 +70,28 @@ def test_all_that_is_walked_is_either_in_force_or_not(places: PlaceTable) -> Non
         quiet = walked["no_order"]
         assert here["networks"] + quiet["networks"] == walked["networks"]
         assert here["addresses"] + quiet["addresses"] == walked["addresses"]
+
+
+def test_subdivisions_and_networks_of_operators_are_told_apart(tmp_path: Path) -> None:
+    geo = Path(__file__).parent.parent / "geo"
+    databases = [geo / "city.mmdb", geo / "asn.mmdb"]
+    places = PlaceTable.open(build_places(databases, [], tmp_path))
+    orders = [
+        order("us-ca", places=["US-CA"], domains=["ca.example"]),
+        order("us-cb", places=["US-CA"], domains=["cb.example"], on_unknown="block"),
+        order("as-it", places=["AS3269"], domains=["as.example"]),
+    ]
+    document = proof(force(places, orders), orders)
+    assert document["holds"], document["mismatches"]
+    groups = {
+        each["order"]: {(group["place"], group["basis"]) for group in each["groups"]}
+        for each in document["orders"]
+    }
+    assert groups["us-ca"] == {("US-CA", "place")}
+    # Who is in the United States and nobody knows where, or cannot be located at all.
+    assert groups["us-cb"] == {("US-CA", "place"), ("US", "unknown"), ("unknown", "unknown")}
+    assert groups["as-it"] == {("AS3269", "place")}
+    assert document["fast_path_agrees"] is None
 
 
 def test_the_emergency_list_is_part_of_what_is_expected(places: PlaceTable) -> None:
