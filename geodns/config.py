@@ -30,7 +30,6 @@ NOT_BUILT = (
     ("doq",),
     ("proxy",),
     ("server", "tls"),
-    ("ledger",),
 )
 
 

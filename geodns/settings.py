@@ -142,6 +142,7 @@ Octets = Annotated[StrictInt, BeforeValidator(_octets), Field(ge=0, le=1 << 40)]
 Duration = Annotated[StrictInt, BeforeValidator(_duration), Field(ge=0, le=604800)]
 DomainName = Annotated[StrictStr, AfterValidator(_name)]
 Text = Annotated[StrictStr, AfterValidator(_identity)]
+NodeName = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?$")]
 OneLine = Annotated[StrictStr, AfterValidator(contact.one_line)]
 WebAddress = Annotated[StrictStr, AfterValidator(contact.web_address)]
 ContactAddress = Annotated[StrictStr, AfterValidator(contact.contact_address)]
@@ -495,6 +496,32 @@ class Feeds(Section):
     size: Octets = Field(64 << 20, description="Octets that a list may have at the most.")
 
 
+class Ledger(Section):
+    """The record of what happened to orders: append-only, chained, signed (docs/ledger.md)."""
+
+    path: AbsolutePath | None = Field(
+        None, description="Its file. Unset: `ledger.sqlite` in `[server].state`."
+    )
+    node: NodeName | None = Field(
+        None, description="What this server is called in it and in receipts. Unset: the host name."
+    )
+    checkpoint: Duration = Field(
+        3600,
+        ge=10,
+        description="Time between two signatures over all that is in it, if anything is new.",
+    )
+    wait: Duration = Field(
+        3600,
+        description="How long changes of orders wait while the ledger cannot be written. After "
+        "that they are put in force, and recorded as soon as it can be written again.",
+    )
+    probe: StrictBool = Field(
+        True,
+        description="Whether the server asks itself over loopback, from a place inside and one "
+        "outside, whether an order that is new in force blocks where it has to and nowhere else.",
+    )
+
+
 class Log(Section):
     """The log on stderr, and the log of rulings. Neither holds a client's address."""
 
@@ -588,6 +615,7 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits)
     metrics: Metrics = Field(default_factory=Metrics)
     feeds: Feeds = Field(default_factory=Feeds)
+    ledger: Ledger = Field(default_factory=Ledger)
     log: Log = Field(default_factory=Log)
     blockpage: BlockPage = Field(default_factory=BlockPage)
     errors: Errors = Field(default_factory=Errors)

@@ -122,7 +122,6 @@ def test_all_faults_at_once_with_their_lines() -> None:
         "[doq]\nport = 853\n",
         "[proxy]\nversion = 2\n",
         "[server]\ntls = true\n",
-        '[ledger]\npath = "x"\n',
     ],
 )
 def test_what_is_not_built_says_so(text: str) -> None:

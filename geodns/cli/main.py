@@ -51,6 +51,8 @@ COMMANDS = {
         "geodns.cli.feeds", "app", "Look at and fetch the official lists of orders."
     ),
     "geoip": Registration("geodns.cli.geoip", "app", "Look at and update the databases."),
+    "verify": Registration("geodns.cli.ledger", "verify", "Check that the ledger is whole."),
+    "receipt": Registration("geodns.cli.ledger", "receipt", "Show what the ledger proves."),
     "orders": Registration("geodns.cli.orders", "app", "Check and show order files."),
 }
 

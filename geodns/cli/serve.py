@@ -146,6 +146,16 @@ def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 def _show_wrong(found: dict[str, Any]) -> None:
     lines = [(f"warning: {text}", "bold yellow") for text in found["warnings"]]
     lines += [(f"restart needed: {key} changed", "bold yellow") for key in found["restart_needed"]]
+    ledger = found["ledger"]
+    if ledger is not None and ledger["fault"] is not None:
+        told = f"the ledger cannot be written: {ledger['fault']}; changes of orders wait"
+        lines.append((f"{told}, {ledger['waiting']} entries too", "bold red"))
+    if ledger is not None and ledger["lost"]:
+        lines.append((f"lost to the ledger: {ledger['lost']} entries", "bold red"))
+    lines += [
+        (f"not verified by asking: {order}: {why}", "yellow")
+        for order, why in found["unverified"].items()
+    ]
     last_good = [order["id"] for order in found["orders"] if order["last_good"]]
     if last_good:
         lines.append((f"used by their last good edition: {listed(last_good)}", "bold yellow"))

@@ -26,6 +26,7 @@ cdef class Answering:
     cdef const uint8_t[::1] datagram
     cdef readonly Guard guard
     cdef uint64_t[::1] order_counts_, place_counts_, place_blocks_
+    cdef Tally tally
     cdef uint32_t heeded
     cdef uint64_t queries, blocked, allowed, unlocated, dropped, missed_, crowded_
     # The queried name in lower case, and the hash of each of its suffixes.
@@ -105,6 +106,7 @@ cdef class Answering:
                 self.blocked += 1
                 self.order_counts_[order] += 1
                 self.place_blocks_[asked.location] += 1
+                self.tally.add(order, asked.location, 1)
         else:
             made = self._pass(packet, out, &asked, now)
             if made > 0 and asked.crowded:

@@ -63,6 +63,7 @@ include "crowds.pxi"
 include "scan.pxi"
 include "lanes.pxi"
 include "misses.pxi"
+include "tally.pxi"
 include "answer.pxi"
 include "privileges.pxi"
 include "index.pxi"
@@ -116,6 +117,7 @@ cdef class FastPath(Answering):
         self.order_counts_ = array("Q", bytes(8 * len(load.orders)))
         self.place_counts_ = array("Q", bytes(8 * len(load.places.unknown)))
         self.place_blocks_ = array("Q", bytes(8 * len(load.places.unknown)))
+        self.tally = Tally()
         self.missed_ = self.crowded_ = 0
         self.kept.generation += 1
         self.kept.networks = load.networks
@@ -164,6 +166,10 @@ cdef class FastPath(Answering):
     def place_blocks(self):
         """Those of them that were blocked."""
         return list(self.place_blocks_) if self._ready else []
+
+    def order_place_blocks(self):
+        """Blocks since the last load: order number, location id, how many."""
+        return sorted(self.tally.all()) if self._ready else []
 
     def kept_answers(self):
         """How many answers are kept, expired ones included."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections import Counter
 
 from geodns.fastpath import cookie
 from geodns.fastpath.guard import Guard
@@ -74,6 +75,7 @@ class FastPath:
         self._order_counts: array[int] = array("Q")
         self._place_counts: array[int] = array("Q")
         self._place_blocks: array[int] = array("Q")
+        self._blocks: Counter[tuple[int, int]] = Counter()
 
     def serve(
         self, peers: Peers, trusted: Peers | None = None, proxies: Peers | None = None
@@ -100,6 +102,7 @@ class FastPath:
             check(load)
         self._load = load
         self._runs = None
+        self._blocks = Counter()
         if load is None:
             self._order_counts = self._place_counts = self._place_blocks = array("Q")
             return
@@ -192,6 +195,10 @@ class FastPath:
     def place_blocks(self) -> list[int]:
         """Those of them that were blocked."""
         return list(self._place_blocks)
+
+    def order_place_blocks(self) -> list[tuple[int, int, int]]:
+        """Blocks since the last load: order number, location id, how many; sorted."""
+        return sorted((*key, count) for key, count in self._blocks.items())
 
     def kept_answers(self) -> int:
         """How many answers are kept, expired ones included."""
@@ -309,6 +316,7 @@ class FastPath:
                 counts["blocked"] += 1
                 self._order_counts[order] += 1
                 self._place_blocks[location] += 1
+                self._blocks[order, location] += 1
         else:
             flags = dnssec_ok >> 6 | packet[3] >> 4 & 1
             found = self._kept.get(folded + packet[end - 4 : end] + flags.to_bytes(1, "big"))

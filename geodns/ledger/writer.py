@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from geodns.errors import LedgerError
 from geodns.ledger.entry import GENESIS, KINDS, Entry, canonical, link, milliseconds
 from geodns.ledger.file import COLUMNS, open_to_write, read_row, told, transaction
+from geodns.ledger.seal import Seal
+
+_INSERT = f"INSERT INTO entry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class Writer:
         self.path = path
         self._connection: sqlite3.Connection | None = open_to_write(path)
         try:
+            self._inode = path.stat().st_ino
             with told(path):
                 self._head()
         except BaseException:
@@ -59,27 +64,41 @@ class Writer:
 
         Raises LedgerError; then none of them is in the ledger.
         """
-        if self._connection is None:
-            raise LedgerError(f"{self.path}: the ledger is closed")
         entries: list[Entry] = []
-        with told(self.path), transaction(self._connection):
-            seq, previous = self._head()
+        with self._turn() as (connection, (seq, previous)):
             for draft in drafts:
                 seq += 1
                 entry = _chain(draft, seq, previous)
                 previous = entry.hash
                 entries.append(entry)
-            self._connection.executemany(
-                f"INSERT INTO entry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        *(each.seq, each.at, each.kind, each.order, each.digest),
-                        *(canonical(each.facts), each.previous, each.hash),
-                    )
-                    for each in entries
-                ],
-            )
+            connection.executemany(_INSERT, map(_row, entries))
         return entries
+
+    def checkpoint(self, seal: Seal, digest: str | None = None) -> Entry | None:
+        """Append a checkpoint of all that is there; None if the last entry is one already.
+
+        Raises LedgerError.
+        """
+        with self._turn() as (connection, (seq, previous)):
+            last = connection.execute("SELECT kind FROM entry WHERE seq = ?", (seq,)).fetchone()
+            if last is None or last[0] == "checkpoint":
+                return None
+            facts = seal.checkpoint(seq, previous)
+            draft = Draft("checkpoint", facts, None, digest, time.time())
+            entry = _chain(draft, seq + 1, previous)
+            connection.execute(_INSERT, _row(entry))
+        return entry
+
+    @contextmanager
+    def _turn(self) -> Iterator[tuple[sqlite3.Connection, tuple[int, bytes]]]:
+        """A transaction of our own, and the end of the chain in it."""
+        if self._connection is None:
+            raise LedgerError(f"{self.path}: the ledger is closed")
+        with told(self.path):
+            if self.path.stat().st_ino != self._inode:
+                raise LedgerError(f"{self.path}: another file is in its place now")
+            with transaction(self._connection):
+                yield self._connection, self._head()
 
     def last(self) -> tuple[int, bytes]:
         """Number and hash of the last entry; 0 and zeros where there is none."""
@@ -109,6 +128,11 @@ class Writer:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    said = entry.seq, entry.at, entry.kind, entry.order, entry.digest
+    return *said, canonical(entry.facts), entry.previous, entry.hash
 
 
 def _chain(draft: Draft, seq: int, previous: bytes) -> Entry:

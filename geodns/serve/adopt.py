@@ -18,6 +18,7 @@ FIXED = (
     *(("server", key) for key in ("listen", "workers", "state", "user", "group")),
     ("metrics", "listen"),
     ("blockpage", "listen"),
+    *(("ledger", key) for key in ("path", "node", "probe")),
 )
 """Keys that take a restart."""
 
@@ -130,6 +131,9 @@ def missing(
     except InputFaults as error:
         told = f"{settings.orders.popular}: {error.faults[0].message}"
         found.append((("orders", "popular"), told))
+    ledger = settings.ledger.path
+    if ledger is not None and not ledger.parent.is_dir():
+        found.append((("ledger", "path"), f"there is no such folder: {ledger.parent}"))
     rulings = settings.log.rulings
     if rulings is not None and not rulings.parent.is_dir():
         found.append((("log", "rulings"), f"there is no such folder: {rulings.parent}"))

@@ -9,6 +9,7 @@ from collections import Counter
 
 from geodns.fastpath.pure import FastPath
 from geodns.model.name import ancestors, to_text
+from geodns.model.place import Location
 from geodns.policy.rule import Recorder
 from geodns.serve.inforce import InForce
 
@@ -61,3 +62,17 @@ def of_fast_path(fast: FastPath, in_force: InForce) -> Counter[str]:
     counts["cache/hits"] = counts["allowed"] - fast.missed()
     counts["cache/misses"] = fast.missed() + crowded
     return +counts
+
+
+def by_place(fast: FastPath, in_force: InForce) -> Counter[str]:
+    """What the fast path has blocked since its last load, by order and place."""
+    orders, locations = in_force.snapshot.orders, in_force.places.locations
+    counts: Counter[str] = Counter()
+    for order, location, blocks in fast.order_place_blocks():
+        counts[placed("block", orders[order].id, locations[location])] += blocks
+    return counts
+
+
+def placed(what: str, order: str, location: Location) -> str:
+    """The counter of an order in one country: ``block/it-x/IT``, ``shadow/it-x/unknown``."""
+    return f"{what}/{order}/{location.country or 'unknown'}"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from geodns.metrics.health import Health, Phase
 from geodns.model.endpoint import join_endpoint, parse_endpoint
+from geodns.serve.book import Book
 from geodns.serve.page import BlockPage
+from geodns.serve.proving import Proving
 from geodns.serve.reload import Reloader
 from geodns.serve.sockets import Listener
 from geodns.serve.status import describe, health
@@ -29,17 +31,23 @@ class Observed:
         supervisor: Supervisor,
         listeners: Sequence[Listener],
         page: BlockPage | None = None,
+        book: Book | None = None,
+        proving: Proving | None = None,
     ) -> None:
         self.phase: Phase = "starting"
         self._reloader = reloader
         self._supervisor = supervisor
         self._listeners = listeners
         self._page = page
+        self._book = book
+        self._proving = proving
         self._pages: Pages | None = None
 
     def status(self) -> dict[str, Any]:
         """The document of ``geodns status``. The first load must be in force."""
         found = describe(self._reloader, self._supervisor, self._listeners, self._page)
+        found["ledger"] = None if self._book is None else self._book.describe()
+        found["unverified"] = {} if self._proving is None else dict(self._proving.unverified)
         found["metrics"] = None if self._pages is None else list(self._pages.address)
         return found
 

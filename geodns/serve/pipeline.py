@@ -117,6 +117,7 @@ class Pipeline:
         self._forwarder = forwarder
         self._cache = cache
         self._counts: Counter[str] = Counter()
+        self._placed: Counter[str] = Counter()
         self.rulings = RulingLog()
         self._learnt: dict[bytes, Entry] = {}
         self._refreshes = stale.Refreshes()
@@ -152,6 +153,7 @@ class Pipeline:
     def enforce(self, in_force: InForce) -> None:
         """Put a snapshot and place tables in force, for every answer from now on."""
         self._counts.update(self._fast_counts())
+        self._placed = self.blocks()
         # The fast path keeps no log, so with one the blocks come up one by one.
         load = load_of(in_force, blocks=not self.rulings.on)
         if load is None:
@@ -544,6 +546,7 @@ class Pipeline:
         self._counts["blocked"] += 1
         self._counts[f"order/{order.id}"] += 1
         self._counts[f"blocked_in/{asked.located.location.country}"] += 1
+        self._placed[counts.placed("block", order.id, asked.located.location)] += 1
         if self.rulings.on:
             self.rulings.block(asked, ruling)
         explains = self._explains and asks_for_structure(asked.query.edns, self._structured)
@@ -579,6 +582,9 @@ class Pipeline:
     ) -> None:
         """Count, and log by choice, what ``shadow`` or the emergency list kept from a block."""
         self._counts.update(counts.shadows(in_force, found))
+        for order in found.shadows:
+            ident = in_force.snapshot.orders[order].id
+            self._placed[counts.placed("shadow", ident, located.location)] += 1
         self._counts.update(counts.never_block(in_force, found, [query.folded, *aliases]))
         if self.rulings.on:
             self.rulings.unblocked(found, in_force, located, query, transport)
@@ -616,6 +622,12 @@ class Pipeline:
             "log/lost": self.rulings.lost,
             **self.fast.guard.counts(),
         }
+
+    def blocks(self) -> Counter[str]:
+        """Blocks since the start by order and place: ``block/ORDER/IT``, and ``shadow/ORDER/IT``
+        of orders in shadow; the place is ``unknown`` where the country is."""
+        fast = counts.by_place(self.fast, self._in_force) if self._serving else Counter()
+        return self._placed + fast
 
     def upstreams(self) -> dict[str, dict[str, Any]]:
         """What is known of each upstream: answers, the seconds they took in all, the smoothed

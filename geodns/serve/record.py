@@ -94,13 +94,14 @@ def compare(
             for ident, old, new in both
             if (old.edition, old.shadow) != (new.edition, new.shadow)
         ),
-        tuple((ident, _why_ended(known.get(ident), now)) for ident in sorted(gone)),
+        tuple((ident, why_ended(known.get(ident), now)) for ident in sorted(gone)),
         tuple(ident for ident, old, new in both if new.last_good and not old.last_good),
         tuple(ident for ident, old, new in both if old.last_good and not new.last_good),
     )
 
 
-def _why_ended(loaded: LoadedOrder | None, now: float) -> str:
+def why_ended(loaded: LoadedOrder | None, now: float) -> str:
+    """Why an order is in force no more; ``loaded`` is what is loaded of it now."""
     if loaded is None:
         return "removed"
     instant = datetime.fromtimestamp(now, UTC)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from geodns import logs
 from geodns.config import load_settings
@@ -34,6 +35,7 @@ from geodns.serve.record import Changes, Edition, Record, compare, counted, edit
 from geodns.serve.supervisor import Load
 from geodns.serve.tables import Bar, Signature, build_tables, no_bar, signature
 from geodns.serve.watch import Watch
+from geodns.serve.witness import Witness
 from geodns.settings import Settings
 
 RESCAN = 2.0
@@ -64,11 +66,16 @@ class Reloader:
         skip_bad_orders: bool = False,
         clock: Callable[[], float] = time.time,
         state: Path | None = None,
+        witness: Witness | None = None,
+        proxy: str | None = None,
     ) -> None:
         """clock: the wall clock, in epoch seconds. state: where to keep what is made, if not
-        in the state folder of the settings."""
+        in the state folder of the settings. witness: records what happens to orders. proxy: an
+        address of this machine that workers take PROXY headers from, besides the operator's."""
         self.settings = settings
-        self._settings_json = settings.model_dump(mode="json")
+        self._proxy = proxy
+        self._witness = witness
+        self._settings_json = self._as_json(settings)
         self.snapshot: Snapshot
         self._compiled: Snapshot
         self.table: PlaceTable
@@ -138,6 +145,8 @@ class Reloader:
                 how = "to start without the faulty files: geodns serve --skip-bad-orders"
                 raise OrderError((*accepted.faults, Fault(how)))
             self.orders = accepted.orders
+            if self._witness is not None:
+                await self._witness.received(self.orders)
             self.load = await self._compile()
         self._faults.set("orders", accepted.faults)
         self._faults.settle()
@@ -222,6 +231,8 @@ class Reloader:
             orders = accepted.orders
             self._faults.set("orders", accepted.faults)
             other_orders = _editions(orders) != _editions(self.orders)
+            if await self._waits(orders):
+                orders, other_orders = self.orders, False
             self.orders = orders
         now = self._clock()
         due = self._compiled.next_change is not None and now >= self._compiled.next_change
@@ -262,6 +273,14 @@ class Reloader:
         if changed:
             await asyncio.to_thread(self._compiler.clean, (former.snapshot, load.snapshot))
 
+    async def _waits(self, orders: Sequence[LoadedOrder]) -> bool:
+        """Whether new editions have to wait until they can be recorded."""
+        if self._witness is None:
+            return False
+        why = await self._witness.receive(orders, self.settings.ledger.wait)
+        self._faults.set("ledger", [] if why is None else [Fault(why)])
+        return why is not None
+
     def _note(
         self, began: float, trigger: str, parsed: int, *, changed: bool, everywhere: bool
     ) -> None:
@@ -293,6 +312,8 @@ class Reloader:
         )
         if changes != Changes():
             log.info("%s", changes)
+        if self._witness is not None:
+            self._witness.look()
         if stand_ins := [order.order.id for order in self.orders if order.last_good]:
             log.warning("used by their LAST GOOD EDITION: %s", listed(stand_ins))
         for order in self.orders if changed else ():
@@ -418,6 +439,13 @@ class Reloader:
             self.table, self._new_table = table, None
             self._faults.set("places")
 
+    def _as_json(self, settings: Settings) -> dict[str, Any]:
+        """The settings as workers get them."""
+        found = settings.model_dump(mode="json")
+        if self._proxy is not None:
+            found["trust"]["proxy"] = [*found["trust"]["proxy"], self._proxy]
+        return found
+
     def _settings_signature(self) -> Signature:
         return () if self.settings.path is None else signature([self.settings.path])
 
@@ -442,7 +470,7 @@ class Reloader:
         self.restart_needed = adopted.restart_needed
         if self.restart_needed:
             log.warning("%s changed; a restart is needed for that", ", ".join(self.restart_needed))
-        self._settings_json = self.settings.model_dump(mode="json")
+        self._settings_json = self._as_json(self.settings)
         logs.change(new.log.format, new.log.level)
         if new.orders.directories != old.orders.directories:
             self._loader = self._make_loader(self.settings)

@@ -26,11 +26,13 @@ from geodns.serve.herald import Herald
 from geodns.serve.observed import Observed
 from geodns.serve.page import BlockPage, page_command
 from geodns.serve.privileges import drop, find_account, forbid_more, give_state
+from geodns.serve.proving import Proving
 from geodns.serve.reload import Reloader
 from geodns.serve.secrets import keep_rolling, roll_secrets
 from geodns.serve.sockets import Listener, open_listeners, open_streams
 from geodns.serve.supervisor import Load, Supervisor
 from geodns.serve.tables import Bar, no_bar
+from geodns.serve.witness import Witness
 from geodns.settings import Settings
 
 Address = tuple[str, int]
@@ -74,15 +76,22 @@ async def run(
             drop(account)
             stack.enter_context(lock_state(server.state))
         roll_secrets(server.state)
-        reloader = Reloader(settings, skip_bad_orders=skip_bad_orders)
+        witness = Witness(settings)
+        proving = Proving(listeners, wanted=settings.ledger.probe)
+        reloader = Reloader(
+            settings, skip_bad_orders=skip_bad_orders, witness=witness, proxy=proving.source
+        )
         supervisor = Supervisor(listeners, workers, worker_command(settings.log.format))
-        observed = Observed(reloader, supervisor, listeners, page)
+        observed = Observed(reloader, supervisor, listeners, page, witness.book, proving)
         stack.push_async_callback(observed.close)
         await observed.open()
+        await witness.open()
+        stack.push_async_callback(witness.close)
         starting = asyncio.create_task(_start(reloader, supervisor, bar or no_bar))
         if not await _unless(ending, starting):
             return
         control = Control(settings.server.state, {"status": observed.status})
+        stack.push_async_callback(witness.last_look, supervisor)
         stack.push_async_callback(supervisor.drain)
         if page is not None:
             stack.push_async_callback(page.drain)
@@ -98,6 +107,10 @@ async def run(
         stack.push_async_callback(control.close)
         updating = asyncio.create_task(reloader.run(distribute, supervisor.roll))
         stack.push_async_callback(_cancel, updating)
+        witnessing = asyncio.create_task(witness.run(reloader, supervisor))
+        stack.push_async_callback(_cancel, witnessing)
+        asking = asyncio.create_task(proving.run(witness, reloader))
+        stack.push_async_callback(_cancel, asking)
         feeding = asyncio.create_task(reloader.feeding().run())
         stack.push_async_callback(_cancel, feeding)
         noticing = asyncio.create_task(reloader.notices().run())

@@ -13,6 +13,7 @@ import json
 import logging
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -79,6 +80,7 @@ class Slot:
     scope_classes: int | None = None
     fast_path: str | None = None
     counters: dict[str, int] = field(default_factory=dict)
+    blocks: dict[str, int] = field(default_factory=dict)
     upstreams: dict[str, dict[str, Any]] = field(default_factory=dict)
     leaving_since: float | None = None
 
@@ -97,6 +99,7 @@ class Supervisor:
         self.current: Load | None = None
         self.generation = 0
         self.retired: dict[str, int] = {}
+        self._blocks: Counter[str] = Counter()
         self._upstreams = Upstreams()
         self._spared = Spared()
         self._draining = asyncio.Event()
@@ -191,6 +194,20 @@ class Supervisor:
             for name, value in slot.counters.items():
                 totals[name] = totals.get(name, 0) + value
         return totals
+
+    def blocks(self) -> Counter[str]:
+        """Blocks by order and place, ``block/ORDER/PLACE`` and ``shadow/ORDER/PLACE``, added up."""
+        found = Counter(self._blocks)
+        for slot in (*self.slots, *self._leaving):
+            found.update(slot.blocks)
+        return found
+
+    def everywhere(self, digest: str) -> bool:
+        """Whether every worker lives and has this snapshot in force, and has said so."""
+        return all(
+            slot.writer is not None and slot.digest == digest and slot.generation >= self.generation
+            for slot in self.slots
+        )
 
     def upstreams(self) -> list[dict[str, Any]]:
         """What the workers know of each upstream server, added up (see upstreams.Upstreams)."""
@@ -326,7 +343,8 @@ class Supervisor:
                 continue
             self.retired[name] = self.retired.get(name, 0) + value
         self._upstreams.retire(slot.upstreams)
-        slot.counters, slot.upstreams = {}, {}
+        self._blocks.update(slot.blocks)
+        slot.counters, slot.upstreams, slot.blocks = {}, {}, {}
         slot.digest = None
         slot.generation = 0
 
@@ -335,6 +353,7 @@ class Supervisor:
         if "counters" in message:
             slot.counters = message["counters"]
             slot.upstreams = message.get("upstreams", {})
+            slot.blocks = message.get("blocks", slot.blocks)
             return
         generation = message.get("generation", 0)
         if generation >= self.generation:

@@ -68,6 +68,7 @@ class Worker:
         self._misses: Misses | None = None
         self._stream: StreamListener | None = None
         self._counters: dict[str, int] = {}
+        self._blocks: dict[str, int] = {}
         self._internal: set[str] = set()
         self._secrets = Secrets()
         self._secrets_path: Path | None = None
@@ -183,8 +184,14 @@ class Worker:
                 self._tell(self._told())
 
     def _told(self) -> dict[str, Any]:
-        upstreams = {} if self._pipeline is None else self._pipeline.upstreams()
-        return {"counters": self._all_counters(), "upstreams": upstreams}
+        if self._pipeline is None:
+            return {"counters": self._all_counters(), "upstreams": {}}
+        told = {"counters": self._all_counters(), "upstreams": self._pipeline.upstreams()}
+        blocks = self._pipeline.blocks()
+        if blocks != self._blocks:
+            # An order of the whole world has hundreds of them, so only where there is news.
+            told["blocks"] = self._blocks = blocks
+        return told
 
     def _bake(self) -> None:
         """Make cookies with the secrets and by the wall clock of now: both may change."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
+from collections import Counter
 from dataclasses import fields, replace
 from typing import Any
 
@@ -62,6 +63,10 @@ def test_the_twins_agree_on_handmade_tables(seed: int, strange: list[bytes]) -> 
         both.order_counts()
         both.place_counts()
         both.place_blocks()
+        blocks = Counter[int]()
+        for order, _, count in both.order_place_blocks():
+            blocks[order] += count
+        assert blocks == +Counter(dict(enumerate(both.order_counts())))
         if roll.random() < 0.2:
             both.forget()
 
@@ -172,6 +177,22 @@ def test_contradictions_are_refused_and_what_was_in_force_stays(twin: Any, lie: 
     assert [fast.answer(packet, PEERS[0], 0.0) for packet in asked] == before
 
 
+def test_blocks_are_counted_by_order_and_location_however_many_there_are() -> None:
+    # Both twins: the table of the native one grows, and starts anew with each load.
+    many = 0
+    for seed in range(40):
+        roll = random.Random(seed)
+        both = Twins(64)
+        both.serve(EVERYBODY)
+        both.load(roll_load(roll))
+        for packet in common_packets(roll) * 3:
+            both.answer(packet, roll.choice(PEERS), 0.0)
+        pairs = both.order_place_blocks()
+        many = max(many, len(pairs))
+        assert sum(count for _, _, count in pairs) == sum(both.order_counts())
+    assert many > 2
+
+
 @BOTH
 def test_nothing_loaded_nothing_answered(twin: Any) -> None:
     fast = twin(16)
@@ -183,6 +204,7 @@ def test_nothing_loaded_nothing_answered(twin: Any) -> None:
     fast.load(None)
     assert fast.answer(packet, PEERS[0], 0.0) is None
     assert fast.order_counts() == fast.place_counts() == fast.place_blocks() == []
+    assert fast.order_place_blocks() == []
 
 
 def test_a_table_that_stands_askew_is_refused() -> None:

@@ -198,6 +198,9 @@ class Twins:
     def place_counts(self) -> list[int]:
         return list(self._agreed(lambda each: each.place_counts()))
 
+    def order_place_blocks(self) -> list[tuple[int, int, int]]:
+        return list(self._agreed(lambda each: each.order_place_blocks()))
+
     def place_blocks(self) -> list[int]:
         return list(self._agreed(lambda each: each.place_blocks()))
 

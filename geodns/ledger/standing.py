@@ -1,0 +1,55 @@
+"""What a ledger says now: which editions are known, in force and verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from geodns.ledger.entry import Entry
+from geodns.ledger.read import Ledger
+from geodns.ledger.writer import Draft
+
+TELLING = ("received", "loaded", "enforced", "verified", "lifted", "feed")
+"""The kinds of entries that it depends on."""
+
+
+class Standing:
+    """The sum of all entries.
+
+    received: by (order, edition), epoch seconds. loaded, enforced: the edition by order.
+    verified: (order, edition) pairs that are in force. feeds: SHA-256 of the list by (order,
+    source).
+    """
+
+    def __init__(self, entries: Iterable[Entry | Draft] = ()) -> None:
+        self.received: dict[tuple[str, str], float] = {}
+        self.loaded: dict[str, str] = {}
+        self.enforced: dict[str, str] = {}
+        self.verified: set[tuple[str, str]] = set()
+        self.feeds: dict[tuple[str, str], str] = {}
+        for entry in entries:
+            self.take(entry)
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Standing:
+        """The standing of a whole ledger. Raises LedgerError where it cannot be read."""
+        return cls(ledger.entries(TELLING))
+
+    def take(self, told: Entry | Draft) -> None:
+        """Add one entry, the next."""
+        order, edition = told.order or "", str(told.facts.get("edition"))
+        if told.kind == "received":
+            self.received.setdefault((order, edition), told.at)
+        elif told.kind == "loaded":
+            self.loaded[order] = edition
+        elif told.kind == "enforced":
+            self._forget(order)
+            self.enforced[order] = edition
+        elif told.kind == "lifted":
+            self._forget(order)
+        elif told.kind == "verified":
+            self.verified.add((order, edition))
+        elif told.kind == "feed":
+            self.feeds[order, str(told.facts.get("source"))] = str(told.facts.get("sha256"))
+
+    def _forget(self, order: str) -> None:
+        self.verified.discard((order, self.enforced.pop(order, "")))
