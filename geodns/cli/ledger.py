@@ -107,7 +107,7 @@ def receipt(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Include a proof of containment: what geodns prove --json printed.",
+            help="Include a proof of containment: what geodns prove --json gave.",
             show_default=False,
         ),
     ] = None,
@@ -135,7 +135,7 @@ def receipt(
     verdict = check(path, None if ledger else own)
     reading = Ledger(path)
     try:
-        document = make(order, reading.entries(), verdict, time.time(), _read_proof(proof))
+        document = make(order, reading.entries(), verdict, time.time(), _read_proof(proof, order))
     finally:
         reading.close()
     if not document["events"]:
@@ -212,16 +212,29 @@ def _read_receipt(path: Path, key: str | None) -> tuple[dict[int, str], str | No
     return known, None if good else "was changed: its signature does not hold"
 
 
-def _read_proof(path: Path | None) -> dict[str, Any] | None:
+def _read_proof(path: Path | None, order: str) -> dict[str, Any] | None:
+    """What a proof (geodns prove) says of one order, if its signature holds."""
+    from hashlib import sha256
+
+    from geodns.ledger.receipt import PROOF
+    from geodns.ledger.seal import document_message, holds
+
     if path is None:
         return None
     try:
         found = json.loads(path.read_text("utf-8"))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise InputFaults([Fault("is no JSON document of geodns prove", str(path))])
-    return found
+        signed = found["signed"]
+        message = document_message(PROOF, found)
+        good = holds(signed["key"], signed["signature"], message)
+        told = [each for each in found["orders"] if each["order"] == order]
+    except (ValueError, KeyError, TypeError):
+        raise InputFaults([Fault("is no document of geodns prove", str(path))]) from None
+    if not good:
+        raise InputFaults([Fault("was changed: its signature does not hold", str(path))])
+    if not told:
+        raise InputFaults([Fault(f"does not tell of the order {order!r}", str(path))])
+    kept = {key: found.get(key) for key in ("at", "digest", "program", "walked", "holds")}
+    return {**kept, "about": told[0], "sha256": sha256(message).hexdigest(), "key": signed["key"]}
 
 
 def _show(verdict: Verdict) -> None:

@@ -206,13 +206,22 @@ def _detail(kind: str, facts: Mapping[str, Any]) -> str:
 
 
 def _proof(proof: Mapping[str, Any]) -> str:
-    rows = ((key, escape(_shown(value))) for key, value in proof.items() if key != "signed")
+    walked = sum(each.get("networks", 0) for each in (proof["walked"] or {}).values())
+    rows = [
+        ("Made", f"{_time(proof['at'])}, of the snapshot <code>{escape(proof['digest'])}</code>"),
+        ("Networks looked at", f"{walked:,}: all that the databases hold"),
+    ]
+    for group in proof["about"].get("groups", ()):
+        counts = ", ".join(
+            f"{group[family]['prefixes']:,} {name} prefixes"
+            for family, name in (("ipv4", "IPv4"), ("ipv6", "IPv6"))
+            if family in group
+        )
+        rows.append((f"Has force in {group['place']}", counts))
+    holds = "and for no other client" if proof["holds"] else "but the proof does NOT hold"
+    rows.append(("Result", f"replies change for these, {holds}"))
+    rows.append(("Proof (SHA-256)", f"<code>{escape(proof['sha256'])}</code>"))
     return _facts(rows)
-
-
-def _shown(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 400 else f"{text[:400]}…"
 
 
 def _checks(document: Mapping[str, Any], ledger: Mapping[str, Any]) -> str:
@@ -255,5 +264,5 @@ def _table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _time(text: str) -> str:
-    shown = text.replace("T", " ").removesuffix("+00:00").rpartition(".")[0]
+    shown = text[:19].replace("T", " ")
     return f"<time datetime='{escape(text)}'>{escape(shown)}</time>"

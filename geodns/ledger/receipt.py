@@ -12,6 +12,8 @@ from geodns.ledger.verify import Verdict
 
 RECEIPT = "receipt"
 """What the document is called where it is signed (seal.py)."""
+PROOF = "proof"
+"""The same of a proof of containment."""
 MOST_EVENTS = 400
 """Entries that a receipt tells one by one; of the oldest beyond it only their number."""
 _TAKING_IN = ("received", "loaded")
@@ -27,8 +29,8 @@ def receipt(
 ) -> dict[str, Any]:
     """The receipt of an order, ready to be signed.
 
-    entries: all of the ledger, in their order. now: epoch seconds. proof: a containment proof to
-    be included. Times are ISO 8601 in UTC.
+    entries: all of the ledger, in their order. now: epoch seconds. proof: what a containment
+    proof says of the order. Times are ISO 8601 in UTC.
     """
     own: list[Entry] = []
     blocked: Counter[str] = Counter()

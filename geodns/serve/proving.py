@@ -70,7 +70,9 @@ class Proving:
             self._in_force, self._places = None, []
             return
         if self._in_force is None or self._in_force.snapshot is not snapshot:
-            self._in_force = await asyncio.to_thread(InForce, snapshot, reloader.table)
+            self._in_force = await asyncio.to_thread(
+                InForce, snapshot, reloader.table, reloader.load.stale
+            )
             self._places = await asyncio.to_thread(vantages, self._in_force)
         in_force, places = self._in_force, self._places
         loaded = {each.order.id: each for each in reloader.orders}

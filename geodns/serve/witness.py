@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geodns.errors import Fault
+from geodns.ledger.entry import milliseconds
 from geodns.ledger.file import LEDGER
 from geodns.ledger.seal import KEY
 from geodns.ledger.writer import Draft
@@ -88,9 +89,13 @@ class Witness:
         """The same at the start, where nothing can wait."""
         await self.book.keep(list(self._received(orders)))
 
+    async def note(self, kind: str, facts: dict[str, Any], order: str | None = None) -> None:
+        """Record one more thing that has happened; see docs/ledger.md for kinds and facts."""
+        await self.book.keep([self._draft(kind, facts, order)])
+
     def now(self) -> float:
-        """The wall clock, in epoch seconds."""
-        return self._clock()
+        """The wall clock, in epoch seconds, to the millisecond that entries have."""
+        return milliseconds(self._clock()) / 1000
 
     def look(self) -> None:
         """Look at what is in force now."""
@@ -141,7 +146,7 @@ class Witness:
         return {"version": version("geodns"), "node": self.node}
 
     def _draft(self, kind: str, facts: dict[str, Any], order: str | None = None) -> Draft:
-        return Draft(kind, facts, order, self._digest, self._clock())
+        return Draft(kind, facts, order, self._digest, self.now())
 
     # Orders
 
@@ -182,7 +187,7 @@ class Witness:
         if not supervisor.everywhere(load.digest):
             return
         self._settled = now
-        standing, at = self.book.standing, self._clock()
+        standing, at = self.book.standing, self.now()
         loaded = {each.order.id: each for each in reloader.orders}
         present = {record.id: record for record in snapshot.in_force}
         if not self._serving:

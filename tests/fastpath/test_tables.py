@@ -64,8 +64,8 @@ def test_the_twins_agree_on_handmade_tables(seed: int, strange: list[bytes]) -> 
         both.place_counts()
         both.place_blocks()
         blocks = Counter[int]()
-        for order, _, count in both.order_place_blocks():
-            blocks[order] += count
+        for number, _, count in both.order_place_blocks():
+            blocks[number] += count
         assert blocks == +Counter(dict(enumerate(both.order_counts())))
         if roll.random() < 0.2:
             both.forget()
@@ -182,7 +182,7 @@ def test_blocks_are_counted_by_order_and_location_however_many_there_are() -> No
     many = 0
     for seed in range(40):
         roll = random.Random(seed)
-        both = Twins(64)
+        both = Twins(native.FastPath)
         both.serve(EVERYBODY)
         both.load(roll_load(roll))
         for packet in common_packets(roll) * 3:
