@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from geodns.model.message import Query
     from geodns.model.ruling import Ruling
     from geodns.policy.rule import Recorder
+    from geodns.serve.asked import Asked
     from geodns.serve.inforce import InForce, Located
-    from geodns.serve.pipeline import Asked
 
 MOST_WAITING = 10_000
 """Lines of a worker that may wait for the disk; those beyond it are lost."""

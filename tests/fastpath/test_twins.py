@@ -212,7 +212,7 @@ async def test_orders_that_come_go_and_change_show_at_once(tmp_path: Path) -> No
     feed.write_text(twins.FEED)
     places = PlaceTable.open(build_places([], [feed], tmp_path / "places"))
     pipeline = app.make_pipeline(SETTINGS)
-    pipeline._forwarder = twins.Upstream()  # type: ignore[assignment]
+    pipeline._truth.forwarder = twins.Upstream()  # type: ignore[assignment]
     packet = build("free.zone", ident=7)
     italian, french = PEERS[0], PEERS[1]
 

@@ -187,7 +187,7 @@ def test_any_client_in_any_order_gets_what_the_oracle_says(seed: int) -> None:
     server = Server(native.FastPath, CLOCK)
     for pipeline in (server.pipeline, server.alone):
         # Each forgets in its own way; both must hear the same in whatever order it is told.
-        pipeline._forwarder = Zone(zone.rows, random.Random(seed), {})  # type: ignore[assignment]
+        pipeline._truth.forwarder = Zone(zone.rows, random.Random(seed), {})  # type: ignore[assignment]
     never = [wire(name) for name in world.never]
     snapshot = Snapshot(compile_snapshot([load(law) for law in laws], START, never))
     server.enforce(InForce(snapshot, twins.places()))

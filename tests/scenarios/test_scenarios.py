@@ -180,7 +180,7 @@ def _grounds(world: World, client: str, claimed: bytes | None, packet: bytes) ->
     folded = packet[12:end].lower()
     _, exemption = rules.rule_question(folded, located.scope_class, recorder)
     qtype = int.from_bytes(packet[end : end + 2])
-    entry = world.pipeline._cache.get(cache_key(folded, qtype, 1, False, False), 0.0)
+    entry = world.pipeline._truth.cache.get(cache_key(folded, qtype, 1, False, False), 0.0)
     if entry is not None:
         named = rules.names_in(entry.response.aliases, entry.response.addresses)
         if named is not None:

@@ -76,7 +76,7 @@ class House:
         self.upstream = Upstream(zone)
         self.settings = copy.deepcopy(SETTINGS)
         self.pipeline = app.make_pipeline(self.settings)
-        self.pipeline._forwarder = self.upstream  # type: ignore[assignment]
+        self.pipeline._truth.forwarder = self.upstream  # type: ignore[assignment]
         self.enforce(orders)
 
     def enforce(self, orders: Sequence[LoadedOrder], never: Sequence[str] = ()) -> None:

@@ -35,7 +35,7 @@ def house(tmp_path: Path, clock: list[float]) -> House:
         "net.a": ["net.a. 60 A 203.0.113.1"],
     }
     made = House(tmp_path, zone, [BLOCKED])
-    made.pipeline._cache.serve_stale = 3600
+    made.pipeline._truth.cache.serve_stale = 3600
     return made
 
 
@@ -66,7 +66,7 @@ async def test_not_longer_than_set(house: House, clock: list[float]) -> None:
 
 
 async def test_off_unless_set(house: House, clock: list[float]) -> None:
-    house.pipeline._cache.serve_stale = 0
+    house.pipeline._truth.cache.serve_stale = 0
     await house.ask("free.a")
     house.upstream.zone["free.a"] = DOWN
     clock[0] += 61
@@ -120,7 +120,7 @@ async def test_a_late_failure_is_forgotten(
     assert (await house.ask("free.a")).ede[0][0] == 3
     house.upstream.gate.set()
     await asyncio.sleep(0.01)
-    assert not house.pipeline._refreshes._late
+    assert not house.pipeline._truth._refreshes._late
     assert (await house.ask("free.a")).ede[0][0] == 3
 
 
@@ -148,7 +148,8 @@ async def test_the_fast_path_leaves_a_failed_question_alone_for_as_long(
         def __getattr__(self, name: str) -> Any:
             return getattr(self.inner, name)
 
-    fast = house.pipeline.fast = Fast(house.pipeline.fast)  # type: ignore[assignment]
+    fast = Fast(house.pipeline.fast)
+    house.pipeline._truth._fast = fast  # type: ignore[assignment]
     house.upstream.rests_until = lambda question, **keys: 1004.0  # type: ignore[method-assign]
     await house.ask("free.a")
     assert not fast.left
