@@ -74,7 +74,7 @@ def draw(
     svg = world(
         counts,
         f"Where {readable(text)} is blocked, {instant.date().isoformat()}",
-        unit="orders" if max(counts.values(), default=0) != 1 else "order",
+        unit="order" if max(counts.values(), default=0) <= 1 else "order(s)",
         partly=[country for country in found["parts"] if country not in found["countries"]],
         notes=notes,
         nothing="not blocked",

@@ -13,6 +13,8 @@ from geodns.cli.options import Config, Json
 from geodns.errors import Fault, InputFaults
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from geodns.prove.wire import Heard
 
 
@@ -90,7 +92,7 @@ def prove(
         places = app.open_places(settings, advance)
     accepted = app.accept_orders(settings, app.load_orders(settings), places)
     in_force = app.compile_in_force(settings, accepted, places, instant)
-    _known(order or [], {record.id for record in in_force.snapshot.in_force})
+    _known(order or [], {record.id for record in in_force.snapshot.in_force}, accepted.faults)
     # Millions of small objects are made, none of them in a cycle: the collector only costs time.
     gc.disable()
     with out.progress("walking every network") as advance:
@@ -131,10 +133,12 @@ def prove(
         raise typer.Exit(1)
 
 
-def _known(wanted: list[str], here: set[str]) -> None:
-    faults = [Fault(f"{ident!r} is no order in force") for ident in wanted if ident not in here]
-    if faults:
-        raise InputFaults(faults)
+def _known(wanted: list[str], here: set[str], faults: Sequence[Fault]) -> None:
+    """Raise InputFaults for ids of no order in force, with what is wrong with their files."""
+    lost = [ident for ident in wanted if ident not in here]
+    if lost:
+        of = [fault for fault in faults if fault.file and Path(fault.file).stem in lost]
+        raise InputFaults([*(Fault(f"{ident!r} is no order in force") for ident in lost), *of])
 
 
 def _addresses(given: list[str] | None, server: str | None) -> list[Any]:

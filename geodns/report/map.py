@@ -28,6 +28,8 @@ DOT = 4.2
 """Radius of a state too small to be seen, in thousandths of the map's width."""
 LABEL_AREA = 140
 """Area from which a country has room for its code, in the same units squared."""
+HEAD = 84
+"""Characters of the title that are drawn."""
 LINE = 118
 """Characters of a line of the list below the map."""
 TEXT = "font-family:system-ui,'Segoe UI',Roboto,'Noto Sans',Arial,sans-serif"
@@ -105,7 +107,8 @@ def world(
     where = ", ".join(words) if words else f"No country: {nothing}"
     lost = [code for code in order if code not in data["paths"] and code not in data["dots"]]
     below = [f"Not on the map: {', '.join(lost)}"] if lost else []
-    below += [*(wrap(where, LINE) if listed else []), *notes]
+    for text in (*([where] if listed else []), *notes):
+        below += wrap(text, LINE)
     apart = {*partly, *withheld}
     most = STEPS - 1 if withheld else STEPS
     steps = _steps([count for code, count in figures.items() if code not in apart], most)
@@ -123,7 +126,7 @@ def world(
         svg.Style(text=_style(mark)),
         svg.Defs(elements=_patterns(mark)),
         *ground,
-        svg.Text(x=12, y=30, class_=["head"], text=escape(title)),
+        svg.Text(x=12, y=30, class_=["head"], text=escape(_cut(title))),
         svg.G(
             transform=[svg.Translate(0, 44)],
             elements=_countries(data, kinds, told),
@@ -146,6 +149,11 @@ def world(
 def _shapes() -> dict[str, Any]:
     read: dict[str, Any] = json.loads(files("geodns.report").joinpath("world.json").read_bytes())
     return read
+
+
+def _cut(title: str) -> str:
+    """A title that fits above the map; the whole of it is what a screen reader has."""
+    return title if len(title) <= HEAD else title[: HEAD - 1] + "…"
 
 
 def _figure(count: Number) -> str:
@@ -191,10 +199,13 @@ def _countries(
             drawn += [_land(data["paths"][code], ["over", f"{kind}o"])]
         if code in data["dots"]:
             x, y = data["dots"][code]
+            # A ring of the ground sets it off from the country that surrounds it.
+            dots.append(svg.Circle(cx=x, cy=y, r=DOT + 1.4, class_=["ring"]))
             dots.append(svg.Circle(cx=x, cy=y, r=DOT, class_=["dot", kind], elements=[head]))
         if code in data["labels"] and data["labels"][code][2] >= LABEL_AREA:
-            x, y, _ = data["labels"][code]
-            labels.append(svg.Text(x=x, y=y + 4, class_=["code"], text=escape(code)))
+            x, y, area = data["labels"][code]
+            size = ["code"] if area >= 4 * LABEL_AREA else ["code", "less"]
+            labels.append(svg.Text(x=x, y=y + 4, class_=size, text=escape(code)))
     return [*drawn, *dots, *labels]
 
 
@@ -262,6 +273,7 @@ def _style(mark: str) -> str:
         f".{mark} .head{{font-size:21px;font-weight:600}}.{mark} .line{{font-size:16px}}"
         f".{mark} .code{{font-size:11px;font-weight:600;text-anchor:middle;paint-order:stroke;"
         f"stroke-width:2.5px;stroke-linejoin:round}}"
+        f".{mark} .less{{font-size:8.5px;stroke-width:2px}}"
         f".{mark} .hatch{{fill:none;stroke-width:1px;vector-effect:none}}"
         f".{mark} .over,.{mark} .s3o{{fill:none;stroke:none}}{hatches}"
         f"{light_rules}@media (prefers-color-scheme:dark){{{dark_rules}}}"
@@ -276,5 +288,5 @@ def _colours(mark: str, land: str, border: str, ink: str, line: str, fills: tupl
         f".{mark} .base{{stroke:{line};stroke-width:.7px}}.{mark} .part{{fill:{land}}}"
         f".{mark} .dot{{stroke:{line};stroke-width:1.2px}}"
         f".{mark} .box{{stroke:{line};stroke-width:.7px}}.{mark} .hatch{{stroke:{line}}}"
-        f".{mark} .code{{stroke:{border}}}.{mark} .ground{{fill:{border}}}{steps}"
+        f".{mark} .code{{stroke:{border}}}.{mark} .ground,.{mark} .ring{{fill:{border}}}{steps}"
     )

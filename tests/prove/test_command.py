@@ -86,6 +86,19 @@ def test_bad_input_is_said(
     assert told in err
 
 
+def test_an_order_that_cannot_be_placed_is_told_why(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = GOOD.format(id="as", name="as.example").replace(
+        "sources", 'jurisdiction = ["AS3269"]\nsources'
+    )
+    write(folder / "orders", "IT", "as", text)
+    code, _, err = run(capsys, "prove", "as")
+    assert code == 2
+    assert "'as' is no order in force" in err
+    assert "ASN" in err
+
+
 def test_a_map_of_one_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "map", "example.org")
     assert code == 0, err

@@ -119,3 +119,11 @@ def test_a_part_of_a_country_is_told_apart() -> None:
 
 def test_no_country_at_all() -> None:
     assert "No country: not blocked" in described(parse(world({}, "none", nothing="not blocked")))
+
+
+def test_long_titles_and_notes_stay_inside() -> None:
+    title = "Where " + "a" * 240 + ".example is blocked"
+    root = parse(world({"IT": 1}, title, notes=["By: " + ", ".join(["some-order-id"] * 40)]))
+    assert root.findtext(f"{SVG}title") == title
+    assert all(len(text.text or "") <= 118 for text in root.iterfind(f"{SVG}text"))
+    assert "".join(root.itertext()).count("some-order-id") == 40
