@@ -79,6 +79,7 @@ def prove(
     from geodns.config import load_settings
     from geodns.console import out
     from geodns.ledger.seal import KEY, Seal
+    from geodns.orders.force import as_of
     from geodns.prove.proof import prove as prove_it
 
     if check is not None:
@@ -92,13 +93,14 @@ def prove(
         places = app.open_places(settings, advance)
     accepted = app.accept_orders(settings, app.load_orders(settings), places)
     in_force = app.compile_in_force(settings, accepted, places, instant)
+    orders = [as_of(loaded, instant) for loaded in accepted.orders]
     _known(order or [], {record.id for record in in_force.snapshot.in_force}, accepted.faults)
     # Millions of small objects are made, none of them in a cycle: the collector only costs time.
     gc.disable()
     with out.progress("walking every network") as advance:
         document = prove_it(
             in_force,
-            accepted.orders,
+            orders,
             instant,
             version("geodns"),
             wanted=order or [],
@@ -113,7 +115,7 @@ def prove(
         from geodns.cli.query import read_server
         from geodns.prove.wire import ask_all, questions
 
-        asked = questions(in_force, accepted.orders, order or [], addresses, Random(seed))
+        asked = questions(in_force, orders, order or [], addresses, Random(seed))
         where = read_server(server, settings.server.listen)
         with out.progress(f"asking {server}") as advance:
             wire = ask_all(asked, lambda name, client: _ask(where, name, client), advance)
