@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,8 +25,8 @@ def due_orders(
 ) -> None:
     """List deadlines met and missed, reviews due, orders expiring, and events to come.
 
-    It goes by the dates of the order files: whether a deadline was met is told by when the order
-    has force, not by what was measured.
+    Whether a deadline was met is told by the ledger of the server, where there is one and it knows
+    the order; else by the dates of the order files.
 
     Exit codes: 0 nothing to do; 1 something is due, overdue or missed; 2 some file is faulty.
 
@@ -36,12 +37,14 @@ def due_orders(
     from geodns.config import load_settings
     from geodns.console import out
     from geodns.errors import OrderError
+    from geodns.ledger.file import LEDGER
     from geodns.orders.due import due
 
     now, span = parse_instant(at).astimezone(UTC), _span(within)
+    settings = load_settings(config)
     with out.progress("reading orders") as advance:
-        loaded = app.load_orders(load_settings(config), advance)
-    rows = due(loaded.orders, now, span)
+        loaded = app.load_orders(settings, advance)
+    rows = due(loaded.orders, now, span, _enforced(settings.server.state / LEDGER))
     if as_json:
         out.document([row.as_json() for row in rows])
     elif rows:
@@ -55,6 +58,25 @@ def due_orders(
         raise OrderError(loaded.faults)
     if any(row.wanted for row in rows):
         raise typer.Exit(1)
+
+
+def _enforced(path: Path) -> dict[str, datetime]:
+    """When each order was first in force on all workers, as far as a ledger says it."""
+    from geodns.errors import LedgerError
+    from geodns.ledger.read import Ledger
+
+    found: dict[str, datetime] = {}
+    try:
+        ledger = Ledger(path)
+    except LedgerError:
+        return found
+    try:
+        for entry in ledger.entries(("enforced",)):
+            if entry.order is not None:
+                found.setdefault(entry.order, datetime.fromtimestamp(entry.at, UTC))
+    finally:
+        ledger.close()
+    return found
 
 
 def _span(text: str) -> timedelta:

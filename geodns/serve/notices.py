@@ -65,6 +65,8 @@ def post(url: str, body: bytes) -> str | None:
     """Deliver a notice: any answer of 200 to 299 means that it was taken."""
     import httpx
 
+    # It would log the whole URL.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     headers = {"Content-Type": "application/json", "User-Agent": "geodns (notices)"}
     try:
         answer = httpx.post(url, content=body, headers=headers, timeout=TIMEOUT)

@@ -219,3 +219,11 @@ def test_a_deadline_is_missed_by_a_draft_a_later_order_and_one_that_is_held() ->
     ]
     late = replace(load(dates=dates), effective=at("2024-02-01T00:00:00"))
     assert states(late, "2024-06-01T00:00:00") == [("deadline", "missed")]
+
+
+def test_the_ledger_says_when_an_order_was_in_force() -> None:
+    order, now = load(dates="deadline = 2024-01-20"), at("2024-01-25T00:00:00")
+    for enforced, state in (("2024-01-19T00:00:00", "met"), ("2024-01-21T00:00:00", "missed")):
+        (row,) = due([order], now, enforced={"a": at(enforced)})
+        assert row.state == state
+        assert "by the ledger" in row.told
