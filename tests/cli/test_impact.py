@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from geodns.cli.main import call
+from geodns.ledger.file import LEDGER
+from geodns.ledger.writer import Writer
 from tests.orders.sample import good, write
 
 SETTINGS = """\
@@ -108,6 +111,23 @@ def test_held_targets_are_listed_and_shown(
     found: Any = json.loads(run(capsys, "orders", "show", "a", "--json")[1])
     assert [(each["target"], each["finding"]) for each in found["held"]] == [("bit.ly", "platform")]
     assert "bit.ly" in run(capsys, "orders", "show", "a")[1]
+
+
+def test_a_deadline_by_the_ledger(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = good("a").replace("review =", "deadline = 2025-01-20\nreview =")
+    write(folder / "orders", "IT", "a", text)
+    arguments = ("orders", "due", "--at", "2025-01-25")
+    code, out = run(capsys, *arguments)
+    assert code == 0
+    assert "nothing is due" not in out
+    assert out.splitlines()[1].split()[0] == "met"
+    (folder / "state").mkdir(exist_ok=True)
+    ledger = Writer(folder / "state" / LEDGER)
+    ledger.append("enforced", {}, "a", at=datetime(2025, 1, 21, tzinfo=UTC).timestamp())
+    ledger.close()
+    code, out = run(capsys, *arguments)
+    assert (code, out.splitlines()[1].split()[0]) == (1, "missed")
+    assert "2025-01-21T00:00:00+00:00 by the ledger" in out
 
 
 def test_due_for_cron(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
