@@ -247,7 +247,12 @@ def _check(path: Path, key: str | None, *, json: bool) -> None:
     mine = key is None or given[0] == key
     if json:
         out.document(
-            {"signature": good, "key": given[0], "expected_key": mine, "holds": document["holds"]}
+            {
+                "signature": good,
+                "key": given[0],
+                "expected_key": mine,
+                "holds": document.get("holds"),
+            }
         )
     else:
         out.line(f"signature  {'good' if good else 'BAD: the document was changed'}")
