@@ -172,7 +172,13 @@ def test_a_wrong_acknowledgement_is_a_fault(row: str, words: str) -> None:
 
 
 def test_customers_of_a_platform_are_not_the_platform() -> None:
-    names = ("someone.blogspot.com", "someone.github.io", "x.wordpress.com", "shop.myshopify.com")
+    names = (
+        "1.2.3.4.bc.googleusercontent.com",
+        "someone.blogspot.com",
+        "someone.github.io",
+        "x.wordpress.com",
+        "shop.myshopify.com",
+    )
     loaded, found = reviewed(targeting(*names))
     assert loaded.held == ()
     assert [item for item in found if item.level != "info"] == []

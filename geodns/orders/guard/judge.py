@@ -176,10 +176,15 @@ class Known:
             if what is not None:
                 told = f"is {what}" if above == name else f"is below {to_text(above)}, {what}"
                 return Hit("hold", "platform", field, name, told, above)
+            if above != name and (above in self.facts.hosts or self._is_suffix(above)):
+                break  # what is below here is another's
         what = self.facts.hosts.get(name)
         if what is None:
             return None
         return Hit("hold", "platform", field, name, f"is {what}")
+
+    def _is_suffix(self, name: bytes) -> bool:
+        return self.facts.suffixes.section(name) is not None
 
     def _popular(self, field: str, name: bytes) -> Hit | None:
         facts = self.facts
