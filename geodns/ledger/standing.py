@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from geodns.ledger.entry import Entry
+from geodns.ledger.entry import Entry, canonical
 from geodns.ledger.read import Ledger
 from geodns.ledger.writer import Draft
 
-TELLING = ("received", "loaded", "enforced", "verified", "lifted", "feed")
+TELLING = (
+    *("received", "loaded", "held", "acknowledged", "enforced", "verified", "lifted", "feed"),
+)
 """The kinds of entries that it depends on."""
 
 
 class Standing:
     """The sum of all entries.
 
-    received: by (order, edition), epoch seconds. loaded, enforced: the edition by order.
-    verified: (order, edition) pairs that are in force. feeds: SHA-256 of the list by (order,
-    source).
+    received: by (order, edition), epoch seconds. loaded: the edition by order. enforced: the
+    edition by order, and its form: what of it has force. verified: (order, form) pairs that are
+    in force. feeds: SHA-256 of the list by (order, source). held: what was last held by order,
+    as JSON. acknowledged: rows by order, as JSON.
     """
 
     def __init__(self, entries: Iterable[Entry | Draft] = ()) -> None:
         self.received: dict[tuple[str, str], float] = {}
         self.loaded: dict[str, str] = {}
-        self.enforced: dict[str, str] = {}
+        self.enforced: dict[str, tuple[str, str]] = {}
         self.verified: set[tuple[str, str]] = set()
         self.feeds: dict[tuple[str, str], str] = {}
+        self.held: dict[str, str] = {}
+        self.acknowledged: set[tuple[str, str]] = set()
         for entry in entries:
             self.take(entry)
 
@@ -37,19 +42,24 @@ class Standing:
     def take(self, told: Entry | Draft) -> None:
         """Add one entry, the next."""
         order, edition = told.order or "", str(told.facts.get("edition"))
+        form = str(told.facts.get("form", edition))
         if told.kind == "received":
             self.received.setdefault((order, edition), told.at)
         elif told.kind == "loaded":
             self.loaded[order] = edition
+        elif told.kind == "held":
+            self.held[order] = canonical(dict(told.facts))
+        elif told.kind == "acknowledged":
+            self.acknowledged.add((order, canonical(dict(told.facts))))
         elif told.kind == "enforced":
             self._forget(order)
-            self.enforced[order] = edition
+            self.enforced[order] = edition, form
         elif told.kind == "lifted":
             self._forget(order)
         elif told.kind == "verified":
-            self.verified.add((order, edition))
+            self.verified.add((order, form))
         elif told.kind == "feed":
             self.feeds[order, str(told.facts.get("source"))] = str(told.facts.get("sha256"))
 
     def _forget(self, order: str) -> None:
-        self.verified.discard((order, self.enforced.pop(order, "")))
+        self.verified.discard((order, self.enforced.pop(order, ("", ""))[1]))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from geodns.ledger.writer import Draft
+from geodns.orders.force import as_of
 from geodns.serve.inforce import InForce
 from geodns.serve.selfprobe import Vantage, plan, reachable, secret_address, vantages, verify
 from geodns.serve.sockets import Listener
@@ -58,10 +60,11 @@ class Proving:
         if reloader.load.digest != snapshot.digest:
             return
         present = {each.id: each.edition for each in snapshot.in_force if not each.shadow}
+        # By their form: an order of which some targets are held is not all that its file says.
         waiting = [
-            (ident, edition)
-            for ident, edition in standing.enforced.items()
-            if present.get(ident) == edition and (ident, edition) not in standing.verified
+            (ident, form)
+            for ident, (_, form) in standing.enforced.items()
+            if present.get(ident) == form and (ident, form) not in standing.verified
         ]
         self._later = {key: self._later[key] for key in waiting if key in self._later}
         self.unverified = {key: why for key, why in self.unverified.items() if key in present}
@@ -76,23 +79,25 @@ class Proving:
             self._places = await asyncio.to_thread(vantages, self._in_force)
         in_force, places = self._in_force, self._places
         loaded = {each.order.id: each for each in reloader.orders}
-        for ident, edition in due:
+        for ident, form in due:
             if reloader.snapshot is not snapshot:
                 return
-            one = loaded.get(ident)
-            if one is None or one.edition != edition:
+            if ident not in loaded:
+                continue
+            one = as_of(loaded[ident], datetime.fromtimestamp(witness.now(), UTC))
+            if one.edition != form:
                 continue
             wanted = await asyncio.to_thread(plan, in_force, one, places)
             if wanted is None:
-                self._put_off((ident, edition), "no name of it can show it", LONGEST)
+                self._put_off((ident, form), "no name of it can show it", LONGEST)
                 continue
             facts = await verify(self._server, self.source, wanted, ident)
             if why := facts.get("why"):
-                self._put_off((ident, edition), why, None)
+                self._put_off((ident, form), why, None)
                 continue
             if reloader.snapshot is snapshot:
                 self.unverified.pop(ident, None)
-                facts["edition"] = edition
+                facts |= {"edition": loaded[ident].edition, "form": form}
                 draft = Draft("verified", facts, ident, snapshot.digest, witness.now())
                 await witness.book.keep([draft])
 

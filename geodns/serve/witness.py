@@ -8,18 +8,20 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geodns.errors import Fault
-from geodns.ledger.entry import milliseconds
+from geodns.ledger.entry import canonical, milliseconds
 from geodns.ledger.file import LEDGER
 from geodns.ledger.seal import KEY
 from geodns.ledger.writer import Draft
+from geodns.model.name import to_text
 from geodns.orders.feeds.kept import FEEDS, KeptFeed
-from geodns.orders.loaded import LoadedOrder
+from geodns.orders.force import as_of
+from geodns.orders.loaded import LoadedOrder, Network
 from geodns.serve.book import Book
 from geodns.serve.record import why_ended
 from geodns.settings import Settings
@@ -33,6 +35,8 @@ LOOK = 0.5
 RETRY = 2.0
 """Seconds between two tries to write what waits."""
 HOUR = 3600
+MOST_HELD = 1000
+"""Targets that are held and told one by one; of more, the number is."""
 _ENDED = ("suspended", "expired", "removed", "superseded")
 
 log = logging.getLogger("geodns.ledger")
@@ -154,11 +158,18 @@ class Witness:
         standing = self.book.standing
         for loaded in orders:
             ident, edition = loaded.order.id, loaded.edition
-            if standing.loaded.get(ident) == edition:
-                continue
-            if (ident, edition) not in standing.received:
-                yield self._draft("received", _described(loaded), ident)
-            yield self._draft("loaded", {"edition": edition}, ident)
+            if standing.loaded.get(ident) != edition:
+                if (ident, edition) not in standing.received:
+                    yield self._draft("received", _described(loaded), ident)
+                yield self._draft("loaded", {"edition": edition}, ident)
+            if loaded.held:
+                facts = _held(loaded)
+                if standing.held.get(ident) != canonical(facts):
+                    yield self._draft("held", facts, ident)
+            for row in loaded.order.acknowledge:
+                facts = row.model_dump(mode="json")
+                if (ident, canonical(facts)) not in standing.acknowledged:
+                    yield self._draft("acknowledged", facts, ident)
 
     def _lists(self, orders: Sequence[LoadedOrder]) -> Iterator[Draft]:
         known = self.book.standing.feeds
@@ -195,15 +206,17 @@ class Witness:
             self._serving = True
             facts = {**self._who(), "orders": len(present), "key": self.book.public_key}
             yield self._draft("started", facts)
-        for ident, edition in sorted(standing.enforced.items()):
+        for ident, (edition, _) in sorted(standing.enforced.items()):
             if ident not in present:
                 yield self._draft("lifted", _lifted(edition, loaded.get(ident), at), ident)
         for ident, record in sorted(present.items()):
-            if standing.enforced.get(ident) == record.edition:
+            if standing.enforced.get(ident, ("", ""))[1] == record.edition:
                 continue
-            received = standing.received.get((ident, record.edition), at)
+            edition = _file_edition(record.edition, loaded.get(ident), at)
+            received = standing.received.get((ident, edition), at)
             facts = {
-                "edition": record.edition,
+                "edition": edition,
+                "form": record.edition,
                 "node": self.node,
                 "generation": supervisor.generation,
                 "workers": len(supervisor.slots),
@@ -268,6 +281,26 @@ def _described(loaded: LoadedOrder) -> dict[str, Any]:
             "exempt": len(loaded.exempt),
         },
     }
+
+
+def _held(loaded: LoadedOrder) -> dict[str, Any]:
+    return {
+        "edition": loaded.edition,
+        "count": len(loaded.held),
+        "targets": [_target(each.target) for each in loaded.held[:MOST_HELD]],
+        "findings": sorted({each.finding for each in loaded.held}),
+    }
+
+
+def _target(target: bytes | Network) -> str:
+    return to_text(target) if isinstance(target, bytes) else str(target)
+
+
+def _file_edition(form: str, loaded: LoadedOrder | None, now: float) -> str:
+    """The edition of the file that this form in force was made of; itself if that is not known."""
+    if loaded is None or as_of(loaded, datetime.fromtimestamp(now, UTC)).edition != form:
+        return form
+    return loaded.edition
 
 
 def _lifted(edition: str, loaded: LoadedOrder | None, now: float) -> dict[str, Any]:

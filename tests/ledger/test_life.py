@@ -316,3 +316,30 @@ def _asked_through(server: Running, source: str) -> int | None:
         return {"NXDOMAIN": NXDOMAIN}.get(asyncio.run(found).rcode)
     except (OSError, ValueError):
         return None
+
+
+def test_what_is_held_and_acknowledged_is_told(tmp_path: Path, upstream: Upstream) -> None:
+    settings = write_settings(tmp_path, upstream.port, PROBING)
+    file = tmp_path / "orders" / "IT" / "it-x.toml"
+    text = order("it-x", "co.uk", "x.example")
+    save(file, text)
+    with running(settings) as server:
+        found = until(tmp_path, "it-x", lambda each: "verified" in kinds(each))
+        assert kinds(found) == ["received", "loaded", "held", "enforced", "verified"]
+        received, _, held, enforced, verified = found
+        assert held.facts["targets"] == ["co.uk"]
+        assert held.facts["findings"] == ["public-suffix"]
+        assert enforced.facts["edition"] == received.facts["edition"] != enforced.facts["form"]
+        assert enforced.facts["received_at"] == received.at
+        assert verified.facts["name"] == "x.example"
+        assert everywhere(server.port, "a.co.uk", NOERROR)
+        save(
+            file,
+            text + '[[acknowledge]]\ntarget = "co.uk"\nfinding = "public-suffix"\n'
+            'by = "A. Person"\nreason = "ordered so"\ndate = 2026-01-01\n',
+        )
+        found = until(tmp_path, "it-x", lambda each: kinds(each).count("verified") == 2)
+        assert kinds(found)[5:] == ["received", "loaded", "acknowledged", "enforced", "verified"]
+        assert found[7].facts["by"] == "A. Person"
+        assert found[8].facts["edition"] == found[8].facts["form"]
+        assert everywhere(server.port, "a.co.uk", NXDOMAIN)
