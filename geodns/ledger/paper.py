@@ -11,14 +11,17 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from geodns.ledger.receipt import STOPPED
+
 STYLE = """
 :root { color-scheme: light; font: 10.5pt/1.4 "Liberation Serif", "Times New Roman", serif }
 body { max-width: 18.5cm; margin: 1.2cm auto; padding: 0 .6cm; color: #111; background: #fff }
 h1 { font-size: 17pt; margin: 0 0 .1cm } h2 { font-size: 12pt; margin: .5cm 0 .12cm }
 p { margin: .12cm 0 } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .07cm .25cm .07cm 0 }
+code.short { white-space: nowrap } section td { font-size: 9.5pt }
 tr { border-bottom: 1px solid #ccc }
-th { font-weight: 600; color: #333 } table.facts th { width: 4.3cm }
+th { font-weight: 600; color: #333 } table.facts th { width: 4.6cm; white-space: nowrap }
 code { font: 8.5pt/1.35 "Liberation Mono", monospace; overflow-wrap: anywhere }
 .state { border: 1.5px solid #111; padding: .2cm .35cm; margin: .3cm 0; font-size: 11.5pt }
 .broken { border-color: #a00; color: #a00; font-weight: 600 } .small { font-size: 9pt; color: #333 }
@@ -26,13 +29,14 @@ time, .nowrap { white-space: nowrap } h2, thead { break-after: avoid } tr { brea
 @page { size: A4; margin: 1.5cm } @media print { body { margin: 0; padding: 0; max-width: none } }
 """
 _EMBEDDED = re.compile(r'<script type="application/json" id="receipt">(.*?)</script>', re.DOTALL)
+MOST_ROWS = 20
+"""Rows of a table at most: the newest."""
 _NAMES = {
     "received": "received",
     "loaded": "taken in",
     "held": "partly held back",
     "acknowledged": "held target let into force",
     "enforced": "in force on all workers",
-    "verified": "verified by asking the server",
     "lifted": "out of force",
     "refused": "an edition was refused",
     "feed": "new edition of an official list",
@@ -46,7 +50,7 @@ def page(document: Mapping[str, Any]) -> str:
         f"<h1>Receipt for order {escape(order)}</h1>",
         f"<p class=small>Made {_time(document['made'])} from the ledger of"
         f" {escape(', '.join(document['nodes']) or 'a server that never started')}."
-        " All times are UTC.</p>",
+        " Times are UTC where no offset is shown.</p>",
         _state(document),
         _section("The order", _about(document["about"])),
         _section("In force", _periods(document)),
@@ -125,9 +129,9 @@ def _about(about: Mapping[str, Any] | None) -> str:
         *((name.capitalize(), about.get(name)) for name in ("issued", "effective", "deadline")),
         ("Expires", about.get("expires")),
         ("Targets", targets),
-        ("Edition (SHA-256)", about["edition"]),
     ]
-    return _facts((name, escape(str(value))) for name, value in rows if value)
+    told = [(name, escape(str(value))) for name, value in rows if value]
+    return _facts([*told, ("Edition (SHA-256)", f"<code>{escape(about['edition'])}</code>")])
 
 
 def _periods(document: Mapping[str, Any]) -> str:
@@ -138,36 +142,46 @@ def _periods(document: Mapping[str, Any]) -> str:
             _time(period["from"]),
             "now" if period["until"] is None else _time(period["until"]),
             escape(str(period["why"] or "")) + (" (shadow)" if period["shadow"] else ""),
-            f"{period['seconds']} s after receipt, {period['workers']} workers",
-            f"<code>{escape(str(period['digest'])[:16])}</code>",
+            f"{period['seconds']} s after receipt, on {period['workers']} workers",
+            f"<code class=short>{escape(str(period['digest'])[:12])}</code>",
         )
         for period in document["periods"]
     ]
-    told = _table(("from", "until", "ended by", "carried out", "snapshot"), rows)
+    left = len(rows) - MOST_ROWS
+    told = _table(("from", "until", "ended by", "carried out", "snapshot"), rows[-MOST_ROWS:])
+    told += _left(left) if left > 0 else ""
     for gap in document["interruptions"]:
         end = "now" if gap["until"] is None else _time(gap["until"])
+        ran = "did not run" if gap["why"] == STOPPED else "may not have run"
         told += (
-            f"<p>Between {_time(gap['from'])} and {end} the server may not have run:"
-            f" {escape(gap['why'])}.</p>"
+            f"<p>Between {_time(gap['from'])} and {end} the server {ran}: {escape(gap['why'])}.</p>"
         )
     return told
 
 
 def _probes(events: Iterable[Mapping[str, Any]]) -> str:
-    rows = []
-    for event in events:
-        if event["kind"] != "verified":
-            continue
-        facts = event["facts"]
-        for where in ("inside", "outside"):
-            if (found := facts.get(where)) is not None:
-                blocked = "blocked" if found["blocked"] else "not blocked"
-                who = f"{found['place']} (as {found['address']})"
-                cells = (where, who, f"{facts.get('name', '')}", found["rcode"], blocked)
-                rows.append((_time(event["at"]), *(escape(str(cell)) for cell in cells)))
+    rows = [
+        (
+            _time(event["at"]),
+            escape(str(event["facts"].get("name", ""))),
+            *(_probe(event["facts"].get(where)) for where in ("inside", "outside")),
+        )
+        for event in events
+        if event["kind"] == "verified"
+    ]
     if not rows:
         return "<p>No reply of the running server has shown it (yet).</p>"
-    return _table(("when", "from", "place", "asked for", "reply", "result"), rows)
+    left = len(rows) - MOST_ROWS
+    return _table(("when", "asked for", "from inside", "from outside"), rows[-MOST_ROWS:]) + (
+        _left(left) if left > 0 else ""
+    )
+
+
+def _probe(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "there is no outside"
+    blocked = "blocked" if found["blocked"] else "not blocked"
+    return escape(f"{found['place']} ({found['address']}): {blocked}, {found['rcode']}")
 
 
 def _events(document: Mapping[str, Any]) -> str:
@@ -179,11 +193,15 @@ def _events(document: Mapping[str, Any]) -> str:
             escape(_detail(event["kind"], event["facts"])),
         )
         for event in document["events"]
-        if event["kind"] != "loaded"
+        if event["kind"] not in ("loaded", "verified")
     ]
-    left = document["events_left_out"]
-    told = f"<p class=small>{left} older entries are not shown.</p>" if left else ""
-    return _table(("entry", "when", "what", "details"), rows) + told
+    left = document["events_left_out"] + max(len(rows) - MOST_ROWS, 0)
+    told = _table(("entry", "when", "what", "details"), rows[-MOST_ROWS:])
+    return told + (_left(left) if left else "")
+
+
+def _left(count: int) -> str:
+    return f"<p class=small>{count} older ones are in the ledger.</p>"
 
 
 def _detail(kind: str, facts: Mapping[str, Any]) -> str:
@@ -194,7 +212,9 @@ def _detail(kind: str, facts: Mapping[str, Any]) -> str:
     if kind == "lifted":
         return str(facts.get("detail") or facts["why"])
     if kind == "held":
-        return f"{len(facts['targets'])} targets"
+        return (
+            f"{facts.get('count', len(facts['targets']))} held: {', '.join(facts['targets'][:5])}"
+        )
     if kind == "acknowledged":
         return f"{facts['target']} ({facts['finding']}), by {facts['by']}: {facts['reason']}"
     if kind == "feed":

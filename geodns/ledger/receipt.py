@@ -16,6 +16,7 @@ PROOF = "proof"
 """The same of a proof of containment."""
 MOST_EVENTS = 400
 """Entries that a receipt tells one by one; of the oldest beyond it only their number."""
+STOPPED, NO_END = "it was stopped", "its end was not recorded"
 _TAKING_IN = ("received", "loaded")
 """What may be written before a server that was killed is started again."""
 
@@ -43,10 +44,10 @@ def receipt(
             if away and away[-1][1] is None:
                 away[-1] = away[-1][0], entry.at, away[-1][2]
             elif alive is not None:
-                away.append((alive, entry.at, "its end was not recorded"))
+                away.append((alive, entry.at, NO_END))
             alive = entry.at
         elif entry.kind == "stopped":
-            away.append((entry.at, None, "it was stopped"))
+            away.append((entry.at, None, STOPPED))
             alive = None
         elif alive is not None and entry.kind not in _TAKING_IN:
             alive = entry.at
@@ -56,14 +57,15 @@ def receipt(
             else:
                 own.append(entry)
     periods = _periods(own)
-    described = [entry.facts for entry in own if entry.kind == "received"]
+    described = {entry.facts["edition"]: entry.facts for entry in own if entry.kind == "received"}
+    loaded = [entry.facts["edition"] for entry in own if entry.kind == "loaded"]
     spans = [(entry.at, until) for entry, until, _ in periods]
     return {
         "receipt": 1,
         "order": order,
         "made": instant(now),
         "nodes": list(nodes),
-        "about": described[-1] if described else None,
+        "about": described.get(loaded[-1]) if loaded else None,
         "in_force": bool(periods) and periods[-1][1] is None and not (away and away[-1][1] is None),
         "periods": [
             {

@@ -17,7 +17,8 @@ TELLING = (
 class Standing:
     """The sum of all entries.
 
-    received: by (order, edition), epoch seconds. loaded: the edition by order. enforced: the
+    received: by (order, edition), epoch seconds: when it was last taken in, after another one or
+    none. loaded: the edition by order. enforced: the
     edition by order, and its form: what of it has force. verified: (order, form) pairs that are
     in force. feeds: SHA-256 of the list by (order, source). held: what was last held by order,
     as JSON. acknowledged: rows by order, as JSON.
@@ -47,6 +48,7 @@ class Standing:
             self.received.setdefault((order, edition), told.at)
         elif told.kind == "loaded":
             self.loaded[order] = edition
+            self.received[order, edition] = told.at
         elif told.kind == "held":
             self.held[order] = canonical(dict(told.facts))
         elif told.kind == "acknowledged":

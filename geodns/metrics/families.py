@@ -69,6 +69,14 @@ def families(found: Mapping[str, Any], labels: OrderLabels, limit: int) -> Itera
     yield from _of_sources(found["sources"])
     yield from _of_workers(found["workers"])
     yield from _of_upstreams(found["upstreams"])
+    if (ledger := found.get("ledger")) is not None:
+        yield _gauge("ledger_writable", "Whether the ledger can be written.", not ledger["fault"])
+        yield _gauge("ledger_waiting", "Entries that wait to be written.", ledger["waiting"])
+        told = "Entries that could not be written and are lost."
+        yield _counter("ledger_lost", told, ledger["lost"])
+    if "unverified" in found:
+        told = "Orders in force that asking the server has not shown to be."
+        yield _gauge("orders_unverified", told, len(found["unverified"]))
     if found["blockpage"] is not None:
         yield from _of_block_page(found["blockpage"], found["counters"])
     yield InfoMetricFamily(

@@ -54,6 +54,8 @@ def document(**counters: int) -> dict[str, Any]:
             {"server": "a", "answers": 4, "seconds": 0.5, "rtt": 0.1, "away": 0},
             {"server": "b", "answers": 0, "seconds": 0.0, "rtt": None, "away": 2},
         ],
+        "ledger": {"fault": "the disk is full", "waiting": 3, "lost": 2},
+        "unverified": {"it-a": "no reply in time"},
         "blockpage": {"pid": 9, "current": False, "restarts": 1},
         "counters": {name.replace("__", "/"): count for name, count in counters.items()},
         "gauges": ["tcp/open", "odd/now"],
@@ -217,6 +219,10 @@ def test_reload_sources_and_workers(scrape: Scrape) -> None:
     assert scrape.value("orders", status="shadow") == 1
     assert scrape.value("orders_last_good") == 1
     assert scrape.value("targets_held") == 3
+    assert scrape.value("ledger_writable") == 0
+    assert scrape.value("ledger_waiting") == 3
+    assert scrape.value("ledger_lost_total") == 2
+    assert scrape.value("orders_unverified") == 1
     assert scrape.value("orders_due", what="review") == 1
     assert scrape.value("orders_due", what="deadline") == 0
     assert scrape.value("snapshot_info", digest="ab12") == 1
