@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, NamedTuple
 
 from geodns.locate.client import client_from_proxy
@@ -169,9 +170,10 @@ async def verify(server: tuple[str, int], source: str, wanted: Plan, order: str)
 
 
 def _names(loaded: LoadedOrder) -> Iterator[bytes]:
-    yield from loaded.exact[:MOST_NAMES]
-    yield from loaded.domains[:MOST_NAMES]
-    for name in loaded.below[:MOST_NAMES]:
+    # Not sliced: a list of a million names that lacks some would be made anew for it.
+    yield from islice(loaded.exact, MOST_NAMES)
+    yield from islice(loaded.domains, MOST_NAMES)
+    for name in islice(loaded.below, MOST_NAMES):
         if len(name) + len(BELOW) <= 255:
             yield BELOW + name
 
@@ -186,7 +188,10 @@ def _addresses(places: PlaceTable) -> Iterator[bytes]:
     if places.has_subdivisions:
         # One address of each location: pass once over all segments.
         starts, numbers = places.columns[:2]
-        first = {number: starts[at] for at, number in reversed(list(enumerate(numbers)))}
+        first: dict[int, int] = {}
+        for at, number in enumerate(numbers):
+            if number not in first:
+                first[number] = starts[at]
         for number, location in enumerate(places.locations):
             if location.subdivisions and number in first:
                 yield first[number].to_bytes(4)
