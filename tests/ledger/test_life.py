@@ -19,6 +19,7 @@ from geodns.ledger.entry import Entry
 from geodns.ledger.paper import read_page
 from geodns.ledger.read import Ledger
 from geodns.ledger.verify import verify
+from tests.orders.feeds.publisher import publishing
 from tests.serve.running import (
     FEED,
     IT,
@@ -343,3 +344,24 @@ def test_what_is_held_and_acknowledged_is_told(tmp_path: Path, upstream: Upstrea
         assert found[7].facts["by"] == "A. Person"
         assert found[8].facts["edition"] == found[8].facts["form"]
         assert everywhere(server.port, "a.co.uk", NXDOMAIN)
+
+
+def test_a_new_edition_of_an_official_list_is_told(tmp_path: Path, upstream: Upstream) -> None:
+    settings = write_settings(tmp_path, upstream.port, PROBING)
+    with publishing() as publisher:
+        url = publisher.put("/list", "n1.example\nn2.example\n")
+        text = order("it-fed").replace("domains = []", f'[[feeds]]\nurl = "{url}"\nrefresh = "1m"')
+        save(tmp_path / "orders" / "IT" / "it-fed.toml", text)
+        with running(settings):
+            found = until(tmp_path, "it-fed", lambda each: "verified" in kinds(each))
+            first = next(each for each in found if each.kind == "feed")
+            assert first.facts["source"] == url
+            assert (first.facts["taken"], first.facts["gone"]) == (2, 0)
+            assert len(first.facts["sha256"]) == 64
+            publisher.put("/list", "n2.example\nn3.example\n")
+            code, out, err = geodns("feeds", "refresh", "-c", str(settings), "it-fed")
+            assert code == 0, out + err
+            found = until(tmp_path, "it-fed", lambda each: kinds(each).count("feed") == 2)
+            second = [each for each in found if each.kind == "feed"][1]
+            assert (second.facts["added"], second.facts["gone"]) == (1, 1)
+            until(tmp_path, "it-fed", lambda each: kinds(each).count("verified") == 2)
