@@ -6,6 +6,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+# Many tests wait for real processes, so that three at a time are done in half the time. Tests of
+# one file stay together: some share a server.
+TOGETHER := -n 3 --dist loadfile
 
 SANITIZED       := build/sanitized
 SANITIZED_FLAGS := -w -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined \
@@ -31,10 +34,10 @@ demo: $(STAMP) ## Show geodns offline: shipped orders, asked as clients of sever
 test: $(STAMP) ## Run all tests (ARGS="-k name" to choose)
 ifeq ($(strip $(ARGS)),)
 	@echo "The server's tests with the pure fast path:"
-	@GEODNS_PURE=1 $(BIN)/python -m pytest -q tests/serve tests/scenarios -k "not native"
+	@GEODNS_PURE=1 $(BIN)/python -m pytest -q $(TOGETHER) tests/serve tests/scenarios -k "not native"
 	@echo "All tests, with the native fast path where it was built:"
 endif
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(strip $(ARGS)),$(ARGS),-q $(TOGETHER))
 
 check: $(STAMP) ## Lint, format, types, rooms, generated documents
 	$(BIN)/ruff check .

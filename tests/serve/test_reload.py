@@ -271,8 +271,8 @@ async def test_stale_databases_are_told_to_workers_by_the_clock(
 ) -> None:
     shipped = Path(__file__).parents[1] / "geo" / "country.mmdb"
     (tmp_path / "country.mmdb").write_bytes(shipped.read_bytes())
-    text = world.settings.read_text().replace("databases = []", 'databases = ["country.mmdb"]')
-    save(world.settings, text + "max_age_days = 10\n")
+    ours = 'databases = ["country.mmdb"]\nmax_age_days = 10'
+    save(world.settings, world.settings.read_text().replace("databases = []", ours))
     reloader = world.reloader()
     await reloader.locate()
     built = {source.kind: source.built for source in reloader.table.sources}
