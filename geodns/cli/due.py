@@ -44,7 +44,8 @@ def due_orders(
     settings = load_settings(config)
     with out.progress("reading orders") as advance:
         loaded = app.load_orders(settings, advance)
-    rows = due(loaded.orders, now, span, _enforced(settings.server.state / LEDGER))
+    ledger = settings.ledger.path or settings.server.state / LEDGER
+    rows = due(loaded.orders, now, span, _enforced(ledger))
     if as_json:
         out.document([row.as_json() for row in rows])
     elif rows:

@@ -128,6 +128,12 @@ def test_a_deadline_by_the_ledger(folder: Path, capsys: pytest.CaptureFixture[st
     code, out = run(capsys, *arguments)
     assert (code, out.splitlines()[1].split()[0]) == (1, "missed")
     assert "2025-01-21T00:00:00+00:00 by the ledger" in out
+    # Wherever the settings put it.
+    (folder / "state" / LEDGER).rename(folder / "elsewhere.sqlite")
+    assert run(capsys, *arguments)[1].splitlines()[1].split()[0] == "met"
+    with (folder / "geodns.toml").open("a") as settings:
+        settings.write('\n[ledger]\npath = "elsewhere.sqlite"\n')
+    assert run(capsys, *arguments)[1].splitlines()[1].split()[0] == "missed"
 
 
 def test_due_for_cron(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
