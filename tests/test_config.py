@@ -235,7 +235,7 @@ def test_forms_of_upstreams() -> None:
 
 
 def test_https_upstreams_need_their_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("geodns.settings.find_spec", lambda name: None)
+    monkeypatch.setattr("geodns.settings.kinds.find_spec", lambda name: None)
     ((line, _, message),) = faults('[upstream]\nservers = ["https://192.0.2.1/dns-query"]\n')
     assert line is not None
     assert "geodns[doh]" in message

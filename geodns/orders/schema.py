@@ -7,123 +7,34 @@ are made from them. Names, networks and list files are checked where they are re
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    WithJsonSchema,
     model_validator,
 )
 
-from geodns.model.language import parse_language
-from geodns.model.place import parse_place
 from geodns.model.ruling import Action
-
-SLUG = "^[a-z0-9]+(?:-[a-z0-9]+)*$"
-MAX_ID = 100
-MAX_TTL = 86400
-MAX_TEXT = 2000
-FIRST_YEAR, LAST_YEAR = 1900, 9998
-"""Years of a date: those that can be told in every time zone."""
+from geodns.orders.fields import (
+    MAX_TTL,
+    Address,
+    Contact,
+    Day,
+    FeedFormat,
+    Language,
+    Link,
+    Moment,
+    OrderId,
+    Place,
+    Text,
+    TimeZone,
+)
 
 Status = Literal["draft", "shadow", "active", "suspended", "lifted"]
 AuthorityKind = Literal["court", "regulator", "police", "self-regulation", "operator"]
-
-
-def _one_line(value: str) -> str:
-    value = value.strip()
-    if len(value) > MAX_TEXT:
-        raise ValueError(f"is {len(value)} characters long; {MAX_TEXT} are the most")
-    if not value:
-        raise ValueError("is empty; leave the key out if there is nothing to say")
-    if any(ord(ch) < 0x20 or 0x7F <= ord(ch) <= 0x9F for ch in value):
-        raise ValueError("holds a line break or another control character; write one line")
-    return value
-
-
-def _link(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        good = False
-    if not good or any(ch.isspace() for ch in value):
-        raise ValueError(f"{value!r} is no web address; write https://...")
-    return value
-
-
-def _contact(value: str) -> str:
-    scheme, _, rest = value.partition(":")
-    if scheme.lower() not in ("mailto", "tel") or not rest or any(ch.isspace() for ch in value):
-        raise ValueError(f"{value!r} is no contact; write mailto:... or tel:...")
-    return value
-
-
-def _timezone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (LookupError, OSError, ValueError):
-        raise ValueError(f"{value!r} is no IANA time zone; write one such as Europe/Rome") from None
-    return value
-
-
-def _moment(value: object) -> object:
-    """Accept what TOML calls a local date or an offset date-time, and nothing else."""
-    if isinstance(value, datetime):
-        if value.tzinfo is None:
-            raise ValueError(
-                f"{value.isoformat()} has no offset from UTC; add one (+02:00, Z) or give the"
-                " date only"
-            )
-    elif not isinstance(value, date):
-        raise ValueError(f"{value!r} is no date; write it without quotes, as 2024-05-31")
-    if not FIRST_YEAR <= value.year <= LAST_YEAR:
-        raise ValueError(f"{value.isoformat()} is not between {FIRST_YEAR} and {LAST_YEAR}")
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        return str(ip_address(value))
-    except ValueError:
-        raise ValueError(f"{value!r} is no IPv4 or IPv6 address") from None
-
-
-def _feed_format(value: str) -> str:
-    from geodns.orders.feeds.formats import NAMED
-
-    if value not in NAMED:
-        raise ValueError(f"{value!r} is no list format; there are: {', '.join(sorted(NAMED))}")
-    return value
-
-
-def _day(value: object) -> object:
-    if isinstance(value, datetime) or not isinstance(value, date):
-        raise ValueError(f"{value!r} is no date; write it without quotes, as 2024-05-31")
-    return value
-
-
-Day = date
-Text = Annotated[str, AfterValidator(_one_line)]
-Link = Annotated[str, AfterValidator(_one_line), AfterValidator(_link)]
-Place = Annotated[str, AfterValidator(parse_place)]
-Moment = Annotated[
-    date | datetime,
-    BeforeValidator(_moment),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}]}
-    ),
-]
-Language = Annotated[str, AfterValidator(parse_language)]
-OrderId = Annotated[str, Field(pattern=SLUG, max_length=MAX_ID)]
 
 
 class _Section(BaseModel):
@@ -203,7 +114,7 @@ class Response(_Section):
         description="nxdomain: the name does not exist. nodata: it exists without records. refused:"
         " REFUSED, which makes many clients ask their next server. sinkhole: `addresses`.",
     )
-    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = Field(
+    addresses: tuple[Address, ...] = Field(
         default=(),
         description="IPv4 and IPv6 addresses given out by a sinkhole; required there, else absent.",
     )
@@ -243,7 +154,7 @@ class Disclosure(_Section):
         " own: `[disclosure.translations.de]` with the key `text`. The block page picks"
         " the one that the visitor reads.",
     )
-    contact: tuple[Annotated[Text, AfterValidator(_contact)], ...] = Field(
+    contact: tuple[Contact, ...] = Field(
         default=(), description="Whom a blocked person can ask: mailto: and tel: URIs."
     )
     url: Link | None = Field(default=None, description="A page about the order for the public.")
@@ -292,7 +203,7 @@ class Acknowledge(_Section):
     )
     by: Text = Field(description="Who has looked.")
     reason: Text = Field(description="Why it is meant.")
-    date: Annotated[Day, BeforeValidator(_day)] = Field(description="When, as 2024-05-31.")
+    date: Day = Field(description="When, as 2024-05-31.")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -345,7 +256,7 @@ class Feed(_Section):
     path: str | None = Field(
         default=None, description="A file in the order's folder that holds the list."
     )
-    format: Annotated[str, AfterValidator(_feed_format)] | None = Field(
+    format: FeedFormat | None = Field(
         default=None,
         description="Format of the list (docs/feeds.md); found by its content if left out.",
     )
@@ -427,9 +338,7 @@ class Order(_Section):
     legal_basis: Text | None = Field(
         default=None, description="The law or contract that the order rests on."
     )
-    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
-        default="UTC", description="IANA time zone of plain dates."
-    )
+    timezone: TimeZone = Field(default="UTC", description="IANA time zone of plain dates.")
     on_unknown: Literal["allow", "block"] = Field(
         default="allow", description="What holds for a client that cannot be located."
     )
