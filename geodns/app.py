@@ -24,7 +24,7 @@ from geodns.upstream.forward import Forwarder
 
 if TYPE_CHECKING:
     from geodns.config import Settings
-    from geodns.orders.load import Loaded
+    from geodns.orders.load import Loaded, OrderLoader
     from geodns.serve.placing import Accepted
 
 PLACES, LAST_GOOD = "places", "last-good"
@@ -84,31 +84,32 @@ def open_places(settings: Settings, progress: Progress | None = None) -> PlaceTa
 
 def load_orders(settings: Settings, progress: Progress | None = None) -> Loaded:
     """Load the order files as the server would, with the last good editions that it keeps."""
-    from geodns.orders.feeds.kept import FEEDS
-    from geodns.orders.guard.judge import known_with
-    from geodns.orders.load import OrderLoader
-
-    state = settings.server.state
-    directories = settings.orders.directories
-    known = known_with(settings.orders.popular)
-    loader = OrderLoader(
-        directories, state / LAST_GOOD, keep=False, feeds=state / FEEDS, known=known
-    )
-    return loader.load(progress)
+    return _loader(settings).load(progress)
 
 
 def accept_orders(settings: Settings, loaded: Loaded, places: PlaceTable) -> Accepted:
     """The orders that the server would use with these place tables, and all faults."""
+    from geodns.serve.placing import accept
+
+    return accept(loaded, (), _loader(settings).last_good, places)
+
+
+def _loader(settings: Settings) -> OrderLoader:
+    """Reads orders beside a server, whose good editions it only reads."""
+    from geodns.orders.approval import Approvers
     from geodns.orders.feeds.kept import FEEDS
     from geodns.orders.guard.judge import known_with
     from geodns.orders.load import OrderLoader
-    from geodns.serve.placing import accept
 
-    state = settings.server.state
-    directories = settings.orders.directories
-    known = known_with(settings.orders.popular)
-    kept = OrderLoader(directories, state / LAST_GOOD, keep=False, feeds=state / FEEDS, known=known)
-    return accept(loaded, (), kept.last_good, places)
+    state, orders = settings.server.state, settings.orders
+    return OrderLoader(
+        orders.directories,
+        state / LAST_GOOD,
+        keep=False,
+        feeds=state / FEEDS,
+        known=known_with(orders.popular),
+        approvers=Approvers(orders.approvals, orders.keys),
+    )
 
 
 def compile_in_force(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from geodns.cli.approve import approve
 from geodns.cli.due import due_orders
 from geodns.cli.impact import impact
 from geodns.cli.importing import import_list
@@ -72,6 +73,7 @@ def check(
     faults += [*_doubles(results), *unplaced]
     findings = [finding for loaded in results for finding in loaded.findings]
     findings += lint_folders(folders, orders, complete=not refused)
+    findings += _waiting(results)
     if as_json:
         out.document(
             {
@@ -170,6 +172,7 @@ def schema(config: Config = None, as_json: Json = False) -> None:
 
 app.command("import", cls=Command)(import_list)
 app.command(cls=Command)(impact)
+app.command(cls=Command)(approve)
 app.command("due", cls=Command)(due_orders)
 
 _STYLES = {"fault": "bold red", "hold": "red", "warn": "yellow"}
@@ -222,16 +225,28 @@ def _doubles(results: Sequence[Loaded]) -> Iterator[Fault]:
             )
 
 
+def _waiting(results: Sequence[Loaded]) -> Iterator[Finding]:
+    """Orders that are out of force until people approve them."""
+    from geodns.orders.lint import Finding
+
+    for fault in (fault for loaded in results for fault in loaded.unapproved):
+        file = fault.file or ""
+        yield Finding("hold", Path(file).stem, fault.field, fault.message, file)
+
+
 def _load_settings(config: Path | None) -> Loaded:
     from geodns.config import load_settings
     from geodns.console import out
+    from geodns.orders.approval import Approvers
     from geodns.orders.guard.judge import known_with
     from geodns.orders.load import OrderLoader
 
     orders = load_settings(config).orders
     with out.progress("reading orders") as progress:
         known = known_with(orders.popular)
-        return OrderLoader(orders.directories, None, known=known).load(progress)
+        approvers = Approvers(orders.approvals, orders.keys)
+        loader = OrderLoader(orders.directories, None, known=known, approvers=approvers)
+        return loader.load(progress)
 
 
 def _load_last_good(config: Path | None) -> Loaded:
@@ -247,12 +262,15 @@ def _load_last_good(config: Path | None) -> Loaded:
 
 def _load_path(path: Path, config: Path | None) -> Loaded:
     from geodns.config import load_settings
+    from geodns.orders.approval import Approvers
     from geodns.orders.guard.judge import known_with
     from geodns.orders.load import load_path
 
     if not path.exists():
         raise InputFaults([Fault("does not exist", str(path))])
-    return load_path(path, known_with(load_settings(config).orders.popular))
+    orders = load_settings(config).orders
+    approvers = Approvers(orders.approvals, orders.keys)
+    return load_path(path, known_with(orders.popular), approvers)
 
 
 def _unknown(ident: str, loaded: Loaded) -> GeodnsError:
@@ -271,6 +289,8 @@ def _force(order: LoadedOrder, now: datetime) -> str:
     from geodns.orders.events import end_at, status_at
 
     status, end = status_at(order, now), end_at(order, now)
+    if order.waiting:
+        return "not approved"
     if status not in ("active", "shadow"):
         return status
     if now < order.effective:

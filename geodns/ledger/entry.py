@@ -13,8 +13,8 @@ from geodns.errors import LedgerError
 GENESIS = bytes(32)
 """The hash before the first entry."""
 KINDS = (
-    *("received", "loaded", "held", "acknowledged", "enforced", "verified", "lifted", "refused"),
-    *("feed", "counts", "checkpoint", "started", "stopped", "gap"),
+    *("received", "loaded", "held", "acknowledged", "approved", "enforced", "verified"),
+    *("lifted", "refused", "feed", "counts", "checkpoint", "started", "stopped", "gap"),
 )
 """What an entry can be about; docs/ledger.md says what each one's facts are."""
 

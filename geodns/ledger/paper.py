@@ -36,6 +36,7 @@ _NAMES = {
     "loaded": "taken in",
     "held": "partly held back",
     "acknowledged": "held target let into force",
+    "approved": "approved by a person",
     "enforced": "in force on all workers",
     "lifted": "out of force",
     "refused": "an edition was refused",
@@ -217,6 +218,8 @@ def _detail(kind: str, facts: Mapping[str, Any]) -> str:
         )
     if kind == "acknowledged":
         return f"{facts['target']} ({facts['finding']}), by {facts['by']}: {facts['reason']}"
+    if kind == "approved":
+        return f"by {facts['by']} at {facts['at']}, edition {facts['edition'][:12]}"
     if kind == "feed":
         return (
             f"{facts['source']}: {facts['taken']} targets,"

@@ -9,7 +9,8 @@ from geodns.ledger.read import Ledger
 from geodns.ledger.writer import Draft
 
 TELLING = (
-    *("received", "loaded", "held", "acknowledged", "enforced", "verified", "lifted", "feed"),
+    *("received", "loaded", "held", "acknowledged", "approved", "enforced", "verified", "lifted"),
+    "feed",
 )
 """The kinds of entries that it depends on."""
 
@@ -21,7 +22,7 @@ class Standing:
     none. loaded: the edition by order. enforced: the
     edition by order, and its form: what of it has force. verified: (order, form) pairs that are
     in force. feeds: SHA-256 of the list by (order, source). held: what was last held by order,
-    as JSON. acknowledged: rows by order, as JSON.
+    as JSON. acknowledged, approved: rows by order, as JSON.
     """
 
     def __init__(self, entries: Iterable[Entry | Draft] = ()) -> None:
@@ -32,6 +33,7 @@ class Standing:
         self.feeds: dict[tuple[str, str], str] = {}
         self.held: dict[str, str] = {}
         self.acknowledged: set[tuple[str, str]] = set()
+        self.approved: set[tuple[str, str]] = set()
         for entry in entries:
             self.take(entry)
 
@@ -53,6 +55,8 @@ class Standing:
             self.held[order] = canonical(dict(told.facts))
         elif told.kind == "acknowledged":
             self.acknowledged.add((order, canonical(dict(told.facts))))
+        elif told.kind == "approved":
+            self.approved.add((order, canonical(dict(told.facts))))
         elif told.kind == "enforced":
             self._forget(order)
             self.enforced[order] = edition, form

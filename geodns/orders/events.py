@@ -93,7 +93,9 @@ def settle(
 
 
 def status_at(loaded: LoadedOrder, now: datetime) -> Status:
-    """The status of an order at an instant (aware)."""
+    """The status of an order at an instant (aware): draft while people have yet to approve it."""
+    if loaded.waiting:
+        return "draft"
     before: Status = loaded.order.status
     status = before
     for event in loaded.events:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from geodns.model.name import NameFault, ancestors, parse, to_text, unicode_of
 from geodns.model.place import PlaceFault, expand, kind, parse_place
 from geodns.model.tomllines import find_line, read_lines
+from geodns.orders.approval import SUFFIX as APPROVALS
 from geodns.orders.loaded import Level, LoadedOrder
 from geodns.orders.read import Repeat
 
@@ -148,7 +149,7 @@ def lint_folders(
     used = {
         (Path(loaded.path).parent / name).absolute()
         for loaded in orders
-        for name in loaded.order.targets.files
+        for name in _beside(loaded)
     }
     for folder in dict.fromkeys(folder for path in paths for folder in _place_folders(path)):
         for file in sorted(folder.iterdir()):
@@ -161,6 +162,14 @@ def lint_folders(
                 continue
             told = "is not read: no order names it as a list, and an order's name ends in .toml"
             yield Finding("warn", file.stem, None, told, str(file))
+
+
+def _beside(loaded: LoadedOrder) -> Iterator[str]:
+    """The files in its folder that an order reads."""
+    yield from loaded.order.targets.files
+    for feed in loaded.order.feeds:
+        yield from (name for name in (feed.path, feed.openpgp) if name is not None)
+    yield loaded.order.id + APPROVALS
 
 
 def _place_folders(path: Path) -> Iterator[Path]:

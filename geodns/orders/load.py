@@ -10,6 +10,7 @@ from pathlib import Path
 
 from geodns.errors import Fault
 from geodns.model.namelist import NameList
+from geodns.orders.approval import Approved, Approvers, unapproved
 from geodns.orders.feeds.kept import MARK
 from geodns.orders.guard.judge import Known, bundled_known
 from geodns.orders.guard.review import review, targets_of
@@ -34,6 +35,7 @@ class Loaded:
 
     orders: sorted by id. faults: everything that is wrong. findings: what lint says.
     refused: order files without any usable edition. parsed: files parsed by this call.
+    unapproved: editions that wait for people to approve them.
     """
 
     orders: tuple[LoadedOrder, ...]
@@ -41,6 +43,7 @@ class Loaded:
     findings: tuple[Finding, ...]
     refused: tuple[str, ...]
     parsed: int
+    unapproved: tuple[Fault, ...] = ()
 
 
 @dataclass(slots=True)
@@ -60,6 +63,7 @@ class _Entry:
     before: LoadedOrder | None = None
     faults: tuple[Fault, ...] = ()
     findings: tuple[Finding, ...] = ()
+    unapproved: tuple[Fault, ...] = ()
     kept: Kept | None = None
 
 
@@ -81,11 +85,14 @@ class OrderLoader:
         away: Path | None = None,
         feeds: Path | None = None,
         known: Known | None = None,
+        approvers: Approvers | None = None,
     ) -> None:
         """good: whether an edition without faults is to be kept as the last good one. away: a
         folder for the names of long lists, which then take no memory while nobody reads them.
         feeds: the folder of kept feeds; without it none has been fetched. known: what the
-        guard against over-blocking knows; the bundled facts if left out."""
+        guard against over-blocking knows; the bundled facts if left out. approvers: whose
+        approval an edition needs before it has force; nobody's if left out."""
+        self._approvers = approvers if approvers is not None and approvers.needed else None
         self._known = known or bundled_known()
         self._away = away
         self._feeds = feeds
@@ -191,15 +198,43 @@ class OrderLoader:
             return 0
         reading = read_order(path, place, data, fetch)
         entry.faults = tuple(reading.faults)
-        entry.edition = edition_of(data, reading.lists)
-        if reading.order is None:
+        files = dict(reading.lists)
+        order = reading.order
+        if order is None:
             entry.before = self._before(path, place)
         else:
+            if self._approvers is not None:
+
+                def again(name: str) -> bytes:
+                    if name not in files:
+                        files[name] = fetch(name)
+                    return files[name]
+
+                order = self._approve(entry, order, data, again)
             former = None if old is None else old.good or old.before
             before = None if former is None else targets_of(former)
-            self._good(entry, reading, reading.order, data, before)
+            self._good(entry, reading, order, data, before)
+        entry.edition = edition_of(data, files)
         self._entries[path] = entry
         return 1
+
+    def _approve(
+        self, entry: _Entry, order: LoadedOrder, data: bytes, fetch: Callable[[str], bytes]
+    ) -> LoadedOrder:
+        """The edition with its approvals, waiting where they are too few."""
+        assert self._approvers is not None
+        try:
+            found = self._approvers.look(order, data, fetch)
+        except OSError as error:
+            found = Approved((), f"cannot be approved: {error.filename}: {error.strerror}")
+        order = replace(order, approvals=found.approvals)
+        if found.lacking is None:
+            return order
+        before = self._before(order.path, order.place)
+        # What never had force stands in for nothing.
+        entry.before = before if before is not None and not before.waiting else None
+        entry.unapproved = (unapproved(order, found.lacking, entry.before),)
+        return replace(order, waiting=True)
 
     def _good(
         self,
@@ -211,11 +246,13 @@ class OrderLoader:
     ) -> None:
         findings = lint(order, reading.repeats)
         order, entry.findings = review(order, self._known, findings, data, reading.lists, before)
+        if order.waiting and entry.before is not None:
+            return
         entry.good = order
         if self._away is not None and isinstance(order.domains, NameList):
             with suppress(OSError):  # they stay in memory
                 order.domains.put_away(self._away)
-        if self._last_good is not None:
+        if self._last_good is not None and not order.waiting:
             entry.kept = Kept(order.path, order.place, data, reading.lists)
 
     def _before(self, path: str, place: str | None) -> LoadedOrder | None:
@@ -249,8 +286,10 @@ class OrderLoader:
         orders: list[LoadedOrder] = []
         findings: list[Finding] = []
         refused: list[str] = []
+        waiting: list[Fault] = []
         for path, entry in self._entries.items():
             faults += entry.faults
+            waiting += entry.unapproved
             order = entry.good or entry.before
             if order is None or path in doubles:
                 refused.append(path)
@@ -264,7 +303,14 @@ class OrderLoader:
             findings += lint_all(orders)
         findings.sort(key=lambda finding: (finding.file, finding.field or ""))
         faults.sort(key=lambda fault: (fault.file or "", fault.line or 0))
-        return Loaded(tuple(orders), tuple(faults), tuple(findings), tuple(sorted(refused)), parsed)
+        return Loaded(
+            tuple(orders),
+            tuple(faults),
+            tuple(findings),
+            tuple(sorted(refused)),
+            parsed,
+            tuple(waiting),
+        )
 
     def _unique(self) -> tuple[set[str], dict[str, Fault]]:
         """Settle ids that several files claim: the file that had it first keeps it."""
@@ -304,12 +350,15 @@ class OrderLoader:
             yield Fault(told, error.filename)
 
 
-def load_path(path: Path, known: Known | None = None) -> Loaded:
+def load_path(
+    path: Path, known: Known | None = None, approvers: Approvers | None = None
+) -> Loaded:
     """Read one order file, one place's folder, or one directory of orders by itself.
 
     What only all orders together show is not looked for. Nothing is kept.
     """
-    return OrderLoader((), None, known=known)._take(scan_path(path), whole=False)
+    loader = OrderLoader((), None, known=known, approvers=approvers)
+    return loader._take(scan_path(path), whole=False)
 
 
 def _same(old: _Entry, data: bytes, fetch: Callable[[str], bytes]) -> bool:

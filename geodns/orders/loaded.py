@@ -30,6 +30,19 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A person's signature under one edition (approval.py).
+
+    by: a name of the settings. at: aware, in UTC. edition: what is signed (hex). signature: base64.
+    """
+
+    by: str
+    at: datetime
+    edition: str
+    signature: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dated:
     """An event of an order, resolved. kind: as in the file. at: its first instant, aware.
 
@@ -58,6 +71,7 @@ class LoadedOrder:
     (hex) over the bytes of the file and its lists. last_good: an earlier edition, standing
     in for a file that is faulty now. held: targets that are in the lists, and out of force.
     events: in the order of time; what they make of the order at an instant says force.as_of.
+    approvals: those of this edition that count. waiting: it has no force until people approve it.
     """
 
     order: Order
@@ -79,10 +93,14 @@ class LoadedOrder:
     last_good: bool = False
     held: tuple[Held, ...] = ()
     events: tuple[Dated, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    waiting: bool = False
 
     @property
     def may_have_force(self) -> bool:
         """Whether it has force at any instant, as far as its status and events say."""
+        if self.waiting:
+            return False
         status = self.order.status
         return status in ("active", "shadow") or (
             status == "suspended" and any(event.kind == "resume" for event in self.events)

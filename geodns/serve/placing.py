@@ -49,4 +49,5 @@ def accept(
             orders.append(replace(other, last_good=True))
         else:
             refused.append(order.path)
-    return Accepted(tuple(orders), (*loaded.faults, *faults), tuple(refused))
+    told = (*loaded.faults, *loaded.unapproved, *faults)
+    return Accepted(tuple(orders), told, tuple(refused))

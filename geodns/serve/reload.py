@@ -20,6 +20,7 @@ from geodns.config import load_settings
 from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderError, ServerError
 from geodns.locate.table import PlaceTable
 from geodns.model import name
+from geodns.orders.approval import Approvers
 from geodns.orders.feeds.kept import FEEDS
 from geodns.orders.guard.judge import known_with
 from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
@@ -348,6 +349,7 @@ class Reloader:
             away=self._state,
             feeds=self._state / FEEDS,
             known=self._known,
+            approvers=Approvers(settings.orders.approvals, settings.orders.keys),
         )
 
     def _popular_signature(self) -> Signature:
@@ -472,7 +474,7 @@ class Reloader:
             log.warning("%s changed; a restart is needed for that", ", ".join(self.restart_needed))
         self._settings_json = self._as_json(self.settings)
         logs.change(new.log.format, new.log.level)
-        if new.orders.directories != old.orders.directories:
+        if _read_by(new) != _read_by(old):
             self._loader = self._make_loader(self.settings)
         before, now = ((each.upstream, each.cache, each.limits.misses) for each in (old, new))
         self._roll_needed = before != now
@@ -487,5 +489,11 @@ class Reloader:
         self.warnings = found
 
 
-def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str, tuple[Held, ...]]]:
-    return [(order.path, order.edition, order.held) for order in orders]
+def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str, tuple[Held, ...], bool]]:
+    return [(order.path, order.edition, order.held, order.waiting) for order in orders]
+
+
+def _read_by(settings: Settings) -> tuple[object, ...]:
+    """What decides how orders are read."""
+    orders = settings.orders
+    return orders.directories, orders.approvals, orders.approvers

@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -170,6 +171,10 @@ class Witness:
                 facts = row.model_dump(mode="json")
                 if (ident, canonical(facts)) not in standing.acknowledged:
                     yield self._draft("acknowledged", facts, ident)
+            for each in loaded.approvals:
+                facts = {**asdict(each), "at": _instant(each.at)}
+                if (ident, canonical(facts)) not in standing.approved:
+                    yield self._draft("approved", facts, ident)
 
     def _lists(self, orders: Sequence[LoadedOrder]) -> Iterator[Draft]:
         known = self.book.standing.feeds

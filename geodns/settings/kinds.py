@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from base64 import b64decode
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -105,6 +106,16 @@ def _name(text: str) -> str:
     return text
 
 
+def _ed25519(text: str) -> str:
+    try:
+        good = len(b64decode(text, validate=True)) == 32
+    except ValueError:
+        good = False
+    if not good:
+        raise ValueError(f"{text!r} is no Ed25519 public key: 32 octets in base64")
+    return text
+
+
 def _info_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname or not re.fullmatch(r"[!-~]+", text):
@@ -133,6 +144,7 @@ OneLine = Annotated[StrictStr, AfterValidator(contact.one_line)]
 WebAddress = Annotated[StrictStr, AfterValidator(contact.web_address)]
 ContactAddress = Annotated[StrictStr, AfterValidator(contact.contact_address)]
 PageLanguage = Literal["de", "en", "es", "fr", "it"]
+PublicKey = Annotated[StrictStr, AfterValidator(_ed25519)]
 InfoUrl = Annotated[StrictStr, AfterValidator(_info_url)]
 Seconds = Annotated[StrictFloat, Field(ge=0.01, le=3600)]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field, StrictBool, StrictInt
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, model_validator
 
 from geodns.settings.defaults import default_databases, default_directories
 from geodns.settings.kinds import (
@@ -11,6 +13,8 @@ from geodns.settings.kinds import (
     Duration,
     NodeName,
     Octets,
+    OneLine,
+    PublicKey,
     Seconds,
     Section,
     WebAddress,
@@ -39,6 +43,25 @@ class Geoip(Section):
     )
 
 
+class Approver(Section):
+    """A person whose signature under an order counts."""
+
+    name: OneLine = Field(description="The name, as it stands in approvals, the ledger, receipts.")
+    key: PublicKey = Field(
+        description="The public Ed25519 key in base64; `geodns orders approve --new-key FILE` makes"
+        " a pair."
+    )
+
+
+def _different(approvers: tuple[Approver, ...]) -> tuple[Approver, ...]:
+    for what in ("name", "key"):
+        given = [getattr(each, what) for each in approvers]
+        for one in given:
+            if given.count(one) > 1:
+                raise ValueError(f"has the {what} {one!r} twice: each is one person's")
+    return approvers
+
+
 class Orders(Section):
     """Which orders are in force here."""
 
@@ -59,11 +82,35 @@ class Orders(Section):
         "(docs/guard.md): one name a line, the most popular first, or `rank,name` as in Tranco; "
         "the first 10,000 count. Unset: the bundled list, of 2014.",
     )
+    approvals: StrictInt = Field(
+        0,
+        ge=0,
+        le=10,
+        description="How many of the `approvers` must sign an edition of an order before it has"
+        " force (docs/approvals.md); 0: none. What only ends an order needs none.",
+    )
+    approvers: Annotated[tuple[Approver, ...], AfterValidator(_different)] = Field(
+        (), description="Who may approve orders, `[[orders.approvers]]`."
+    )
     webhook: WebAddress | None = Field(
         None,
         description="Where the server POSTs a JSON document, once for each event: a missed "
         "deadline, a review due, an order that expires within 30 days, targets that are held.",
     )
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The public keys of the approvers by their names."""
+        return {each.name: each.key for each in self.approvers}
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.approvals > len(self.approvers):
+            raise ValueError(
+                f"approvals is {self.approvals}, and there are {len(self.approvers)} approvers:"
+                " no order could come into force"
+            )
+        return self
 
 
 class Feeds(Section):

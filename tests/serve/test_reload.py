@@ -5,14 +5,20 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from geodns.config import load_settings
 from geodns.errors import DatabaseError, OrderError, ServerError
+from geodns.ledger.seal import Seal
 from geodns.model.name import parse
+from geodns.orders.approval import content_digest, message, write_approvals
+from geodns.orders.load import load_path
+from geodns.orders.loaded import Approval
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.reload import Reloader
 from geodns.serve.supervisor import Load
@@ -20,6 +26,7 @@ from tests.serve.answering import until
 from tests.serve.running import FEED, order, save, write_settings
 
 NOON = 1_800_000_000.0
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 class Workers:
@@ -302,4 +309,31 @@ async def test_a_reload_that_failed_is_tried_again(
         assert names(reloader, "b.example") == [False]
         monkeypatch.setattr(reloader._compiler, "compile", compile_)
         await until(lambda: names(reloader, "b.example") == [True])
+        await until(lambda: not reloader.faults)
+
+
+async def test_an_order_comes_into_force_with_its_last_approval(world: World) -> None:
+    people = {name: Seal(Ed25519PrivateKey.generate()) for name in ("Anna", "Bert")}
+    text = world.settings.read_text() + "\n[orders]\napprovals = 2\n"
+    for name, seal in people.items():
+        text += f'[[orders.approvers]]\nname = "{name}"\nkey = "{seal.key}"\n'
+    save(world.settings, text)
+    path = world.orders / "it-x.toml"
+    save(path, order("it-x", "x.example"))
+    (loaded,) = load_path(path).orders
+    digest = content_digest(loaded, path.read_bytes(), lambda _: b"")
+    rows = [
+        Approval(name, NOW, digest, seal.sign(message("it-x", digest, name, NOW)))
+        for name, seal in people.items()
+    ]
+    async with world.running() as reloader:
+        assert names(reloader, "x.example") == [False]
+        assert "needs 2 approvals and has 0" in reloader.faults[0].message
+        save(path.with_suffix(".approvals"), write_approvals(rows))
+        await until(lambda: names(reloader, "x.example") == [True] and not reloader.faults)
+        # Who may approve is a setting: what is in force stays until it is changed.
+        save(world.settings, text.replace('"Bert"', '"Carl"'))
+        await until(lambda: "counts for nothing" in str(reloader.faults))
+        assert names(reloader, "x.example") == [True]
+        save(world.settings, text.split("\n[orders]")[0])
         await until(lambda: not reloader.faults)

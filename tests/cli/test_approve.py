@@ -1,0 +1,110 @@
+"""``geodns orders approve``, and what other commands say of orders that wait for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from geodns.cli.main import call
+from tests.orders.sample import good, write
+
+SETTINGS = """\
+[server]
+state = "state"
+[orders]
+directories = ["orders"]
+approvals = 2
+"""
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = call(list(arguments))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Path:
+    monkeypatch.chdir(tmp_path)
+    settings = SETTINGS
+    for name in ("Anna", "Bert"):
+        code, out, _ = run(capsys, "orders", "approve", "--new-key", f"{name}.key", "--json")
+        assert code == 0
+        settings += f'[[orders.approvers]]\nname = "{name}"\nkey = "{json.loads(out)["key"]}"\n'
+    (tmp_path / "geodns.toml").write_text(settings)
+    write(tmp_path / "orders", "IT", "a")
+    return tmp_path
+
+
+def test_two_people_bring_an_order_into_force(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (folder / "Anna.key").stat().st_mode & 0o777 == 0o600
+    file = "orders/IT/a.toml"
+    code, out, _ = run(capsys, "orders", "check")
+    assert code == 1
+    assert "needs 2 approvals and has 0" in out
+    assert "not approved" in run(capsys, "orders", "list")[1]
+    code, out, _ = run(capsys, "orders", "approve", file, "--key", "Anna.key", "--yes")
+    assert code == 0
+    assert "approved by Anna; 2 needed" in out
+    code, out, _ = run(capsys, "orders", "approve", file, "--key", "Anna.key", "--yes", "--json")
+    (document,) = json.loads(out)
+    assert document["approvals"] == ["Anna"]  # nobody counts twice
+    code, out, _ = run(capsys, "orders", "approve", file, "--key", "Bert.key", "--yes", "--json")
+    (document,) = json.loads(out)
+    assert (code, document["signed"], document["approvals"]) == (0, True, ["Anna", "Bert"])
+    code, out, _ = run(capsys, "orders", "check")
+    assert (code, "approvals" in out) == (0, False)
+    assert "in force" in run(capsys, "orders", "list")[1]
+
+
+def test_an_approval_of_a_former_edition_is_dropped(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = "orders/IT/a.toml"
+    run(capsys, "orders", "approve", file, "--key", "Anna.key", "--yes")
+    write(folder / "orders", "IT", "a", good("a", "other.example"))
+    run(capsys, "orders", "approve", file, "--key", "Bert.key", "--yes")
+    text = (folder / "orders" / "IT" / "a.approvals").read_text()
+    assert ("Anna" in text, "Bert" in text) == (False, True)
+
+
+def test_what_cannot_be_signed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(folder / "orders", "IT", "b", "id = ")
+    run(capsys, "orders", "approve", "--new-key", "eve.key")
+    good_file, bad_file = "orders/IT/a.toml", "orders/IT/b.toml"
+    for arguments, told in (
+        ((), "FILE is missing"),
+        ((good_file,), "--key is missing"),
+        ((good_file, "--key", "Anna.key"), "--yes is missing"),
+        ((good_file, "--key", "eve.key", "--yes"), "is that of no approver"),
+        ((good_file, "--key", "none.key", "--yes"), "none.key"),
+        ((good_file, "--key", "geodns.toml", "--yes"), "no Ed25519 key"),
+        ((good_file, bad_file, "--key", "Anna.key", "--yes"), "is no TOML"),
+        (("orders/IT/c.toml", "--key", "Anna.key", "--yes"), "is no file"),
+        (("--new-key", "Anna.key"), "is there already"),
+    ):
+        code, out, err = run(capsys, "orders", "approve", *arguments)
+        assert (code, out) == (2, ""), arguments
+        assert told in err
+    assert not list(folder.glob("orders/IT/*.approvals*"))
+
+
+def test_settings_under_which_nothing_could_come_into_force(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "geodns.toml").read_text()
+    for old, new, told in (
+        ("approvals = 2", "approvals = 3", "there are 2 approvers"),
+        ('"Bert"', '"Anna"', "twice"),
+        ('key = "', 'key = "xx', "no Ed25519 public key"),
+    ):
+        (folder / "geodns.toml").write_text(text.replace(old, new))
+        code, _, err = run(capsys, "orders", "list")
+        assert code == 2
+        assert told in err
