@@ -17,7 +17,7 @@ from typing import Any
 
 from geodns import logs
 from geodns.config import load_settings
-from geodns.errors import DatabaseError, Fault, GeodnsError, InputFaults, OrderError, ServerError
+from geodns.errors import Fault, GeodnsError, InputFaults, OrderError, ServerError
 from geodns.locate.table import PlaceTable
 from geodns.model import name
 from geodns.orders.approval import Approvers
@@ -30,11 +30,12 @@ from geodns.serve.adopt import adopt, other_defaults
 from geodns.serve.compiler import Compiler
 from geodns.serve.faults import Faults
 from geodns.serve.feeding import Feeding
+from geodns.serve.locating import Locating
 from geodns.serve.notices import Notices
 from geodns.serve.placing import Accepted, accept, misplaced
 from geodns.serve.record import Changes, Edition, Record, compare, counted, editions, listed
 from geodns.serve.supervisor import Load
-from geodns.serve.tables import Bar, Signature, build_tables, no_bar, signature
+from geodns.serve.tables import Bar, Signature, no_bar, signature
 from geodns.serve.watch import Watch
 from geodns.serve.witness import Witness
 from geodns.settings import Settings
@@ -49,8 +50,6 @@ CLOCK = 1.0
 """Seconds after which the wall clock is read again: it may have been set."""
 WARN_DAYS = 30
 """Days after which a database's age is warned of."""
-SETTLE = 0.1
-"""Seconds that databases and geofeeds must stay unchanged before they are read."""
 
 Distribute = Callable[[Load], Awaitable[bool]]
 
@@ -79,12 +78,11 @@ class Reloader:
         self._settings_json = self._as_json(settings)
         self.snapshot: Snapshot
         self._compiled: Snapshot
-        self.table: PlaceTable
         self.load: Load
         self.orders: tuple[LoadedOrder, ...] = ()
         self.records: list[Record] = []
         self.reloads = 0
-        self.failures = 0
+        self._failures = 0
         self.restart_needed: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
         self._in_force: dict[str, Edition] = {}
@@ -101,13 +99,11 @@ class Reloader:
         self._compiled_never: tuple[bytes, ...] = ()
         self._faults = Faults()
         self._settings_seen: Signature = self._settings_signature()
-        self._tables_seen: tuple[Signature, float] = ((), 0.0)
-        self._tables_built: Signature = ()
-        self._building: asyncio.Task[None] | None = None
-        self._new_table: PlaceTable | None = None
+        self._locating = Locating(
+            lambda: self.settings.geoip, self._state / "places", self._faults, self._wake.set
+        )
         self._refused_load: Load | None = None
         self._refused_at = 0.0
-        self._held_back: PlaceTable | None = None
         self._unfinished = False
         self._roll_needed = False
         self._watch = Watch(self._wake.set)
@@ -117,15 +113,19 @@ class Reloader:
         """All that is wrong with what the operator gave, now."""
         return self._faults.all()
 
+    @property
+    def table(self) -> PlaceTable:
+        """The place tables in use."""
+        return self._locating.table
+
+    @property
+    def failures(self) -> int:
+        """How often something that was read anew could not be used."""
+        return self._failures + self._locating.failures
+
     async def locate(self, bar: Bar = no_bar) -> None:
         """Make the first place tables. Raises DatabaseError where there can be none."""
-        files = self._table_files()
-        self._tables_built = signature(files)
-        geoip = self.settings.geoip
-        with bar("place tables") as progress:
-            self.table = await build_tables(
-                geoip.databases, geoip.geofeeds, self._state / "places", progress
-            )
+        await self._locating.make(bar)
         for source in self.table.sources:
             days = int((self._clock() - source.built) // 86400)
             if source.kind != "geofeed" and days > WARN_DAYS:
@@ -162,7 +162,7 @@ class Reloader:
         """Look at everything now; ``trigger`` goes into the record."""
         self._trigger = trigger
         if trigger == "SIGHUP":
-            self._tables_built = ()
+            self._locating.forget()
             self._refused_load = None
         self._wake.set()
 
@@ -186,22 +186,20 @@ class Reloader:
                         self._roll_needed = False
                         await roll()
                 except (GeodnsError, OSError) as error:
-                    self.failures += 1
+                    self._failures += 1
                     self._faults.set("reload", [Fault(f"the reload failed: {error}")])
                 self._faults.settle()
                 if scan:
                     scanned = time.monotonic()
                     took = scanned - began
-                    files = self._table_files()
+                    files = self._locating.files()
                     if self.settings.path is not None:
                         files.append(self.settings.path)
                     trees = (*self.settings.orders.directories, self._state / FEEDS)
                     self._watch.look_at(trees, files)
                 await asyncio.sleep(PAUSE)
         finally:
-            if self._building is not None:
-                self._building.cancel()
-                await asyncio.gather(self._building, return_exceptions=True)
+            await self._locating.close()
             await self._compiler.close()
             await self._watch.close()
 
@@ -223,11 +221,10 @@ class Reloader:
             await self._look_at_settings()
             await self._look_at_popular()
             self._look_at_defaults()
-            self._look_at_tables()
+            self._locating.look()
             loaded = await asyncio.to_thread(self._loader.load)
             parsed = loaded.parsed
-            if self._new_table is not None:
-                self._take_table(loaded)
+            self._locating.take(loaded.orders, self.orders)
             accepted = self._accept(loaded)
             orders = accepted.orders
             self._faults.set("orders", accepted.faults)
@@ -256,7 +253,7 @@ class Reloader:
                 everywhere = await distribute(load)
             except ServerError as error:
                 self._refused_load, self._refused_at = load, time.monotonic()
-                self.failures += 1
+                self._failures += 1
                 self._faults.set("reload", [Fault(str(error))])
                 return
             # From here to the note nothing waits, so that status tells one story.
@@ -364,7 +361,7 @@ class Reloader:
         try:
             self._known = await asyncio.to_thread(known_with, self.settings.orders.popular)
         except InputFaults as error:
-            self.failures += 1
+            self._failures += 1
             told = [
                 Fault(f"{each.message} (the former list stays)", each.file) for each in error.faults
             ]
@@ -390,56 +387,7 @@ class Reloader:
         stale = self.table.stale(self.settings.geoip.max_age_days, self._clock())
         return Load(path, digest, str(self.table.path), tuple(stale), self._settings_json)
 
-    # Databases and geofeeds
-
-    def _table_files(self) -> list[Path]:
-        return [*self.settings.geoip.databases, *self.settings.geoip.geofeeds]
-
-    def _look_at_tables(self) -> None:
-        seen = signature(self._table_files())
-        now = time.monotonic()
-        if seen == self._tables_built:
-            return
-        if seen != self._tables_seen[0]:
-            self._tables_seen = (seen, now)
-        if now - self._tables_seen[1] < SETTLE:
-            # Half a file copied in place is no database.
-            asyncio.get_running_loop().call_later(SETTLE, self._wake.set)
-        elif self._building is None:
-            self._building = asyncio.create_task(self._build(seen))
-
-    async def _build(self, seen: Signature) -> None:
-        geoip = self.settings.geoip
-        try:
-            table = await build_tables(geoip.databases, geoip.geofeeds, self._state / "places")
-        except (DatabaseError, OSError) as error:
-            self.failures += 1
-            told = [
-                Fault(f"{line} (the place tables in force stay)") for line in str(error).split("\n")
-            ]
-            self._faults.set("places", told, seen)
-        else:
-            self._new_table = table
-        finally:
-            self._tables_built = seen
-            self._building = None
-            self._wake.set()
-
-    def _take_table(self, loaded: Loaded) -> None:
-        """Use new tables, unless orders in force could not be placed any more."""
-        table = self._new_table
-        assert table is not None
-        paths = {order.path for order in loaded.orders}
-        lost = misplaced([order for order in self.orders if order.path in paths], table)
-        if lost:
-            # They are tried again with each look: the order may go, or be widened.
-            self.failures += table is not self._held_back
-            self._held_back = table
-            told = "the new place tables are not used, the old ones stay: "
-            self._faults.set("places", [Fault(told + fault.message, fault.file) for fault in lost])
-        else:
-            self.table, self._new_table = table, None
-            self._faults.set("places")
+    # Settings
 
     def _as_json(self, settings: Settings) -> dict[str, Any]:
         """The settings as workers get them."""
@@ -462,7 +410,7 @@ class Reloader:
                 told = "no servers any more; geodns needs one to forward to"
                 raise InputFaults([Fault(told, str(new.path), None, "upstream.servers")])
         except InputFaults as error:
-            self.failures += 1
+            self._failures += 1
             self._faults.set("settings", error.faults, seen)
             return
         self._faults.set("settings")
