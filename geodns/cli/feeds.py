@@ -33,6 +33,9 @@ app = typer.Typer(
 def list_feeds(config: Config = None, as_json: Json = False) -> None:
     """List the feeds of all orders: when they were fetched, what was taken, what is wrong.
 
+    Where an authority's API wants to hear what became of its items: how many it was not told of
+    yet.
+
     Exit codes: 0 all is well; 1 the last try of some feed failed.
 
     Example: geodns feeds list
@@ -44,9 +47,14 @@ def list_feeds(config: Config = None, as_json: Json = False) -> None:
     if as_json:
         out.document([_document(each) for each in found])
     else:
-        columns = ("order", "fetched", "targets", "rejected", "next", "state", "source")
-        out.table(columns, [_row(each) for each in found], shrink=("state",))
-    if any(each.state.fault for each in found):
+        columns = ["order", "fetched", "targets", "rejected", "next", "state", "source"]
+        rows = [list(_row(each)) for each in found]
+        if any(each.feed.api for each in found):
+            columns.insert(4, "to report")
+            for row, each in zip(rows, found, strict=True):
+                row.insert(4, _waiting(each))
+        out.table(columns, rows, shrink=("state",))
+    if any(each.fault for each in found):
         raise typer.Exit(1)
 
 
@@ -122,6 +130,9 @@ def refresh(
                     out.line(f"{ident}: {done.state.added:,} new, {done.state.gone:,} gone")
                     for line in report(done.taken):
                         out.line(f"  {line}")
+                if each.feed.api is not None:
+                    count = _outbox(each, directory)
+                    out.line(f"  to report: {count:,}; the running server does it")
     except OSError as error:
         told = f"lists cannot be kept: {error.strerror or error}"
         raise InputFaults([Fault(told, error.filename or str(directory))]) from None
@@ -140,6 +151,20 @@ def _fed(settings: Settings) -> list[Fed]:
 
     loaded = wiring.load_orders(settings)
     return list(fed(loaded.orders, settings.server.state / FEEDS))
+
+
+def _outbox(each: Fed, directory: Path) -> int:
+    from geodns.orders.feeds.kept import KeptFeed
+    from geodns.orders.feeds.outbox import read_outbox
+
+    outbox = read_outbox(KeptFeed(directory, each.state.order, each.state.source))
+    return 0 if outbox is None else outbox.waiting
+
+
+def _waiting(each: Fed) -> str:
+    if each.feed.api is None:
+        return "-"
+    return "0" if each.outbox is None else f"{each.outbox.waiting:,}"
 
 
 def _advance(advance: Callable[[int, int], None], rows: int) -> None:
@@ -165,7 +190,7 @@ def _row(each: Fed) -> tuple[str, ...]:
         f"{state.taken:,}",
         f"{sum(state.reasons.values()):,}",
         _instant(each.due) if each.due else "now",
-        state.fault or "well",
+        each.fault or "well",
         state.source,
     )
 
@@ -174,7 +199,12 @@ def _document(each: Fed) -> dict[str, Any]:
     facts = asdict(each.state)
     for key in ("fetched", "checked", "tried"):
         facts[key] = _instant(facts[key]) or None
-    return {**facts, "due": _instant(each.due) or None}
+    facts["due"] = _instant(each.due) or None
+    if each.feed.api is not None:
+        outbox = each.outbox
+        facts["to_report"] = 0 if outbox is None else outbox.waiting
+        facts["report_fault"] = None if outbox is None else outbox.fault
+    return facts
 
 
 def _instant(seconds: float | None) -> str:

@@ -350,9 +350,7 @@ class OrderLoader:
             yield Fault(told, error.filename)
 
 
-def load_path(
-    path: Path, known: Known | None = None, approvers: Approvers | None = None
-) -> Loaded:
+def load_path(path: Path, known: Known | None = None, approvers: Approvers | None = None) -> Loaded:
     """Read one order file, one place's folder, or one directory of orders by itself.
 
     What only all orders together show is not looked for. Nothing is kept.

@@ -7,7 +7,9 @@ are made from them. Names, networks and list files are checked where they are re
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -251,7 +253,14 @@ class Feed(_Section):
     """
 
     url: Link | None = Field(
-        default=None, description="Where the list is fetched: https://... Either this or `path`."
+        default=None,
+        description="Where the list is fetched: https://... Either this or `path`. With `api`, what"
+        " all its addresses begin with, up to and without `/v1`.",
+    )
+    api: Literal["piracy-shield"] | None = Field(
+        default=None,
+        description="What `url` speaks, where it is more than a list: piracy-shield. Needs"
+        " `credentials`; the running server reports what is in force (docs/feeds.md).",
     )
     path: str | None = Field(
         default=None, description="A file in the order's folder that holds the list."
@@ -272,7 +281,12 @@ class Feed(_Section):
     credentials: Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")] | None = Field(
         default=None,
         description="Name of the environment variable whose value is sent as Authorization:"
-        " `Basic ...`, `Bearer ...`, or a bare token.",
+        " `Basic ...`, `Bearer ...`, or a bare token. With `api`: `email:password`, to log in.",
+    )
+    reason: Text | None = Field(
+        default=None,
+        description="With `api` only: the reason given for every item that is not put in force,"
+        " where the platform takes codes of its own. Without it the reason is told in words.",
     )
     signature: Link | None = Field(
         default=None,
@@ -295,7 +309,27 @@ class Feed(_Section):
             raise ValueError("signature goes with one of minisign and openpgp")
         if self.path is not None and (self.signature or self.credentials):
             raise ValueError("signature and credentials go with url")
+        if self.api is None:
+            if self.reason is not None:
+                raise ValueError("reason goes with api")
+        elif self.url is None or self.credentials is None:
+            raise ValueError("api needs url and credentials")
+        elif self.format is not None or self.signature is not None:
+            raise ValueError("api leaves no room for format and signature")
+        elif not _keeps_secrets(self.url):
+            raise ValueError("api needs https://: it is sent a password")
         return self
+
+
+def _keeps_secrets(url: str) -> bool:
+    """Whether what is sent there is read by nobody on the way."""
+    parts = urlsplit(url)
+    if parts.scheme == "https" or parts.hostname == "localhost":
+        return True
+    try:
+        return ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _jurisdiction(value: object) -> object:

@@ -22,6 +22,7 @@ from geodns.orders.keep import LastGood
 from geodns.serve.adopt import describe_sources, missing
 from geodns.serve.children import worker_command
 from geodns.serve.control import Control, lock_state
+from geodns.serve.feeding import settled
 from geodns.serve.herald import Herald
 from geodns.serve.observed import Observed
 from geodns.serve.page import BlockPage, page_command
@@ -111,7 +112,7 @@ async def run(
         stack.push_async_callback(_cancel, witnessing)
         asking = asyncio.create_task(proving.run(witness, reloader))
         stack.push_async_callback(_cancel, asking)
-        feeding = asyncio.create_task(reloader.feeding().run())
+        feeding = asyncio.create_task(reloader.feeding().run(settled(reloader, supervisor)))
         stack.push_async_callback(_cancel, feeding)
         noticing = asyncio.create_task(reloader.notices().run())
         stack.push_async_callback(_cancel, noticing)

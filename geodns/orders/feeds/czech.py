@@ -6,12 +6,10 @@ account, reason, day listed, day deleted (both ``DD.MM.YYYY``).
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from datetime import date, datetime
-from io import StringIO
 
-from geodns.orders.feeds.row import FeedFault, Format, Row, decoded
+from geodns.orders.feeds.row import FeedFault, Format, Row, csv_lines, decoded
 
 _WEBSITE = "Internetová stránka"
 
@@ -19,9 +17,7 @@ _WEBSITE = "Internetová stránka"
 def register_rows(data: bytes) -> Iterator[Row]:
     """A row for each line of the register; apps and payment accounts are no names."""
     encoding = "utf-8" if _is_utf8(data) else "cp1250"
-    lines = csv.reader(StringIO(decoded(data, encoding), newline=""), delimiter=";")
-    for fields in lines:
-        number = lines.line_num
+    for number, fields in csv_lines(decoded(data, encoding), ";"):
         if not any(fields) or fields[0].startswith("Objekt"):
             continue
         if len(fields) < 8:
@@ -46,18 +42,18 @@ def url_rows(data: bytes) -> Iterator[Row]:
     text = decoded(data, "utf-8" if _is_utf8(data) else "cp1250")
     head = text.partition("\n")[0]
     delimiter = max(",;", key=head.count)
-    lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-    header = [field.strip().upper() for field in next(lines, [])]
+    lines = csv_lines(text, delimiter)
+    header = [field.strip().upper() for field in next(lines, (0, []))[1]]
     if not header or header[0] != "URL":
         raise FeedFault("line 1: the first column is not headed URL")
     listed_at = next((at for at, field in enumerate(header) if "ZAPIS" in field), None)
     deleted_at = next((at for at, field in enumerate(header) if "VYMAZ" in field), None)
-    for fields in lines:
+    for number, fields in lines:
         if not any(fields):
             continue
         listed = _day(fields[listed_at]) if listed_at and listed_at < len(fields) else None
         deleted = _day(fields[deleted_at]) if deleted_at and deleted_at < len(fields) else None
-        yield Row(lines.line_num, fields[0].strip(), "domain", listed, deleted)
+        yield Row(number, fields[0].strip(), "domain", listed, deleted)
 
 
 def _day(text: str) -> date | None:

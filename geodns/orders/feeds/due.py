@@ -2,7 +2,8 @@
 
 ``python -m geodns.orders.feeds.due`` is what a running server starts when a list is due: a
 process of its own, so that neither what fetching needs nor what a hostile list does stays in
-the server. It prints a JSON document for each feed it has tried.
+the server. It prints a JSON document for each feed it has tried. With ``--reports`` it reads from
+its standard input what APIs are to be told: a JSON object of objects, feed's key -> item -> what.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ import fcntl
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from geodns.orders.feeds.fetch import Fetching
-from geodns.orders.feeds.kept import KeptFeed, State
-from geodns.orders.feeds.refresh import due_at, refresh
+from geodns.orders.feeds.kept import KeptFeed, State, feed_key
+from geodns.orders.feeds.outbox import Outbox, read_outbox, report
+from geodns.orders.feeds.refresh import due_at, pause, refresh
 from geodns.orders.load import load_path
 from geodns.orders.loaded import LoadedOrder
 from geodns.orders.schema import Feed
@@ -29,12 +31,36 @@ FETCHED = frozenset(("active", "shadow", "draft"))
 """Statuses of orders whose lists are kept up to date."""
 
 
+Reports = Mapping[str, Mapping[str, str]]
+"""What APIs are to be told: feed's key -> item -> PROCESSED, or why it is not in force."""
+
+
 class Fed(NamedTuple):
-    """A feed with a URL, its order, and what is known of it."""
+    """A feed with a URL, its order, and what is known of it. outbox: of one with an API."""
 
     order: LoadedOrder
     feed: Feed
     state: State
+    outbox: Outbox | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of its folder."""
+        return feed_key(self.state.order, self.state.source)
+
+    @property
+    def reports_due(self) -> float:
+        """When its API is to be told next of what waits, in epoch seconds."""
+        if self.outbox is None or not self.outbox.failures or self.outbox.tried is None:
+            return 0.0
+        return self.outbox.tried + pause(self.feed, self.outbox.failures)
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong with it now, its list first."""
+        if self.state.fault is None and self.outbox is not None and self.outbox.fault is not None:
+            return f"reports wait: {self.outbox.fault}"
+        return self.state.fault
 
     @property
     def due(self) -> float:
@@ -51,7 +77,9 @@ def fed(orders: Iterable[LoadedOrder], directory: Path) -> Iterator[Fed]:
     for order in orders:
         for feed in order.order.feeds if _is_fetched(order) else ():
             if feed.url is not None:
-                yield Fed(order, feed, KeptFeed(directory, order.order.id, feed.url).state())
+                kept = KeptFeed(directory, order.order.id, feed.url)
+                outbox = None if feed.api is None else read_outbox(kept)
+                yield Fed(order, feed, kept.state(), outbox)
 
 
 @contextmanager
@@ -74,25 +102,36 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--attempts", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--fetch", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--reports", action="store_true", help="read reports from stdin")
     parser.add_argument("files", type=Path, nargs="+", help="order files")
     chosen = parser.parse_args(arguments)
+    reports: Reports = json.load(sys.stdin) if chosen.reports else {}
     fetching = Fetching(chosen.timeout, chosen.size, chosen.attempts)
     orders = [order for path in chosen.files for order in load_path(path).orders]
     try:
         with alone(chosen.directory) as mine:
             for each in fed(orders, chosen.directory) if mine else ():
-                if each.due > time.time():
-                    continue
-                done = refresh(each.order, each.feed, chosen.directory, fetching)
-                print(  # noqa: T201 - the server reads it
-                    json.dumps({"outcome": done.outcome, **asdict(done.state)}), flush=True
-                )
+                if chosen.fetch and each.due <= time.time():
+                    done = refresh(each.order, each.feed, chosen.directory, fetching)
+                    _say({"outcome": done.outcome, **asdict(done.state)})
+                if each.key in reports:
+                    _report(each, reports[each.key], chosen.directory, fetching)
     except OSError as error:
-        print(  # noqa: T201
-            json.dumps({"outcome": "unkept", "fault": error.strerror or str(error)}), flush=True
-        )
+        _say({"outcome": "unkept", "fault": error.strerror or str(error)})
         return 1
     return 0
+
+
+def _report(each: Fed, wanted: Mapping[str, str], directory: Path, fetching: Fetching) -> None:
+    kept = KeptFeed(directory, each.state.order, each.state.source)
+    done = report(kept, each.feed, wanted, fetching, time.time())
+    facts = {"order": each.state.order, "source": each.state.source, **asdict(done)}
+    _say({"outcome": "reported", **facts})
+
+
+def _say(document: dict[str, Any]) -> None:
+    print(json.dumps(document), flush=True)  # noqa: T201 - the server reads it
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ A folder for each feed, ``<order id>-<8 hex digits of what it is fetched from>``
     seen.tsv      every entry ever taken, with the days it was first and last listed
     rejected.tsv  every row of the list that was not taken, and why
     state.json    when, from where, how many; what went wrong since
+    outbox.json   where an API wants to hear what became of its items: what it was told (outbox.py)
 """
 
 from __future__ import annotations
@@ -99,6 +100,26 @@ class KeptFeed:
         """Keep what is known. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write("state.json", json.dumps(asdict(state), indent=2, ensure_ascii=False) + "\n")
+
+    def outbox(self) -> dict[str, Any] | None:
+        """The document of ``outbox.json``; None where there is none that can be read."""
+        try:
+            found = json.loads((self._folder / "outbox.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def outbox_written(self) -> int | None:
+        """When ``outbox.json`` was written, in nanoseconds; None where there is none."""
+        try:
+            return (self._folder / "outbox.json").stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def put_outbox(self, document: dict[str, Any]) -> None:
+        """Keep the document of ``outbox.json``. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write("outbox.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
     def entries(self) -> list[str]:
         """The lines of ``targets`` in use; none where there are none."""

@@ -5,14 +5,20 @@ Times are local to Warsaw and have no zone; only their day is used here.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from io import StringIO
 from typing import Any
 from xml.etree import ElementTree
 
-from geodns.orders.feeds.row import FeedFault, Format, Row, decoded, head_lines, json_document
+from geodns.orders.feeds.row import (
+    FeedFault,
+    Format,
+    Row,
+    csv_lines,
+    decoded,
+    head_lines,
+    json_document,
+)
 
 NAMESPACE = "http://www.hazard.mf.gov.pl/2017/03/21/"
 
@@ -52,15 +58,17 @@ def json_rows(data: bytes) -> Iterator[Row]:
 
 def tsv_rows(data: bytes) -> Iterator[Row]:
     """A row for each line of CERT.PL's table with tabs; its heading names the columns."""
-    lines = csv.DictReader(StringIO(decoded(data), newline=""), delimiter="\t")
-    names = lines.fieldnames or []
+    lines = csv_lines(decoded(data), "\t")
+    names = next(lines, (0, []))[1]
     address = next((name for name in names if name in ("DomainAddress", "AdresDomeny")), None)
     if address is None:
         raise FeedFault("line 1: no column is headed DomainAddress or AdresDomeny")
     entered = "InsertDate" if "InsertDate" in names else "DataWpisu"
     deleted = "DeleteDate" if "DeleteDate" in names else "DataWykreslenia"
-    for fields in lines:
-        yield _entry(lines.line_num, fields, address, entered, deleted)
+    for number, fields in lines:
+        if fields:
+            row = dict(zip(names, fields, strict=False))
+            yield _entry(number, row, address, entered, deleted)
 
 
 _CERT = "DomainAddress", "InsertDate", "DeleteDate"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -11,9 +13,12 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from geodns.orders.feeds.fetch import Fetching, fetch
+from geodns.orders.feeds.fetch import Fetched, Fetching, fetch
 from geodns.orders.feeds.kept import KeptFeed, State, lines_of
+from geodns.orders.feeds.outbox import keep_outbox, merged, read_outbox
 from geodns.orders.feeds.row import FeedFault
+from geodns.orders.feeds.shield import FORMAT as TICKETS
+from geodns.orders.feeds.shield_api import last_opened, opened, sendable
 from geodns.orders.feeds.signature import verify_minisign, verify_openpgp
 from geodns.orders.feeds.take import Progress, Taken, has_shrunk, take
 from geodns.orders.loaded import LoadedOrder
@@ -41,9 +46,13 @@ def interval(feed: Feed) -> float:
 def due_at(feed: Feed, state: State) -> float:
     """When to fetch next, in epoch seconds; after a failure sooner, backing off to an hour."""
     if state.failures and state.tried is not None:
-        wait = min(_FIRST_RETRY * 2.0 ** min(state.failures - 1, 20), _LATEST, interval(feed))
-        return state.tried + wait
+        return state.tried + pause(feed, state.failures)
     return 0.0 if state.checked is None else state.checked + interval(feed)
+
+
+def pause(feed: Feed, failures: int) -> float:
+    """Seconds after so many failures in a row until it is worth trying again."""
+    return min(_FIRST_RETRY * 2.0 ** min(failures - 1, 20), _LATEST, interval(feed))
 
 
 def refresh(
@@ -67,14 +76,11 @@ def refresh(
     state = kept.state()
     moment = time.time() if now is None else now
     state.tried = moment
+    if feed.api is not None and read_outbox(kept) is None:
+        # Without it, a list that has not changed must still be read.
+        state.digest = None
     try:
-        found = fetch(
-            feed.url,
-            fetching,
-            etag=state.etag,
-            modified=state.modified,
-            authorization=_authorization(feed),
-        )
+        found = _found(feed, state, fetching)
         state.checked = moment
         if found.data is None or sha256(found.data).hexdigest() == state.digest:
             state.failures, state.fault = 0, None
@@ -82,9 +88,13 @@ def refresh(
             return Refreshed(state, "unchanged")
         _verify(order, feed, found.data, fetching)
         day = datetime.fromtimestamp(moment, UTC).date()
-        taken = take(found.data, day, feed.format, feed.match, progress)
+        taken = take(
+            found.data, day, TICKETS.name if feed.api else feed.format, feed.match, progress
+        )
         before = kept.entries()
         _demand(taken, len(before), shrunken)
+        if feed.api is not None and not shrunken:
+            _demand_each(before, lines_of(taken))
     except FeedFault as fault:
         state.failures += 1
         state.fault = str(fault)
@@ -106,8 +116,28 @@ def refresh(
         gone=len(set(before) - after),
         reasons={str(reason): count for reason, count in taken.reasons().items()},
     )
+    if feed.api is not None:
+        # Before the targets: what is in force and not in the outbox would never be told.
+        rejected = {row.text: row.reason for row in taken.rejected if row.reason != "duplicate"}
+        listed = last_opened(found.data)
+        keep_outbox(kept, merged(read_outbox(kept), listed, rejected, moment))
     kept.put(found.data, taken, state, day.isoformat())
     return Refreshed(state, "new", taken)
+
+
+def _found(feed: Feed, state: State, fetching: Fetching) -> Fetched:
+    assert feed.url is not None
+    if feed.api is not None:
+        with opened(feed, fetching) as platform:
+            return Fetched(platform.listed())
+    authorization = _authorization(feed)
+    return fetch(
+        feed.url,
+        fetching,
+        etag=state.etag,
+        modified=state.modified,
+        authorization=authorization,
+    )
 
 
 def _demand(taken: Taken, before: int, shrunken: bool) -> None:
@@ -118,6 +148,23 @@ def _demand(taken: Taken, before: int, shrunken: bool) -> None:
             f"it has shrunk from {before} to {taken.count} targets; if that is right:"
             " geodns feeds refresh --shrunken"
         )
+
+
+def _demand_each(before: Iterable[str], after: Iterable[str]) -> None:
+    """Names and addresses come in lists of their own: none of them may be lost among the others."""
+    former, latter = (Counter(map(_sort, lines)) for lines in (before, after))
+    for sort, count in former.items():
+        if has_shrunk(count, latter[sort]):
+            raise FeedFault(
+                f"its {sort} have shrunk from {count} to {latter[sort]}; if that is right:"
+                " geodns feeds refresh --shrunken"
+            )
+
+
+def _sort(line: str) -> str:
+    if not line.startswith("@"):
+        return "names"
+    return "IPv6 addresses" if ":" in line else "IPv4 addresses"
 
 
 def _verify(order: LoadedOrder, feed: Feed, data: bytes, fetching: Fetching) -> None:
@@ -146,5 +193,8 @@ def _authorization(feed: Feed) -> str | None:
     value = os.environ.get(feed.credentials, "").strip()
     if not value:
         told = f"the environment variable {feed.credentials} with its credentials is not set"
+        raise FeedFault(told)
+    if not sendable(value):
+        told = f"the environment variable {feed.credentials} holds what no header can"
         raise FeedFault(told)
     return value if " " in value else f"Bearer {value}"

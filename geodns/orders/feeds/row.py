@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
+from io import StringIO
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 Kind = Literal["domain", "exact", "below"]
@@ -83,6 +86,28 @@ def decoded(data: bytes, encoding: str = "utf-8") -> str:
         line = data.count(b"\n", 0, error.start) + 1
         octet = data[error.start]
         raise FeedFault(f"line {line}: octet 0x{octet:02x} is not {encoding.upper()}") from None
+
+
+def csv_lines(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file (RFC 4180), each with the number of its last line.
+
+    Raises FeedFault where a quote is never closed: all rows behind it would be one.
+    """
+    lines = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
+    begins = ends = 0
+    try:
+        for fields in lines:
+            begins, ends = ends, lines.line_num
+            yield ends, fields
+        if ends - begins > 1:
+            # Only a strict reader minds that the text is over before the quote is.
+            last = islice(StringIO(text, newline=""), begins, ends)
+            for _ in csv.reader(last, delimiter=delimiter, strict=True):
+                pass
+    except csv.Error as error:
+        # While rows are read the broken one begins behind the last; else it is the last.
+        line = 1 + (begins if lines.line_num == ends else ends)
+        raise FeedFault(f"line {line}: a row from here on is no CSV: {error}") from None
 
 
 def json_document(data: bytes) -> Any:

@@ -7,13 +7,11 @@ URL about addresses: neither is a name.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from datetime import date
-from io import StringIO
 from urllib.parse import urlsplit
 
-from geodns.orders.feeds.row import Format, Row, decoded
+from geodns.orders.feeds.row import Format, Row, csv_lines, decoded
 
 
 def rows(data: bytes) -> Iterator[Row]:
@@ -21,9 +19,7 @@ def rows(data: bytes) -> Iterator[Row]:
     encoding = "cp1251"
     if data.startswith(b"\xef\xbb\xbf"):
         encoding = "utf-8"
-    lines = csv.reader(StringIO(decoded(data, encoding), newline=""), delimiter=";")
-    for fields in lines:
-        number = lines.line_num
+    for number, fields in csv_lines(decoded(data, encoding), ";"):
         if not any(fields) or fields[0].startswith("Updated:"):
             continue
         if len(fields) < 6:

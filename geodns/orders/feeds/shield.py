@@ -8,35 +8,57 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from geodns.orders.feeds.row import FeedFault, Format, Row, json_document
 
+KINDS = ("fqdn", "ipv4", "ipv6")
+"""What a ticket lists, and the platform has a list of each."""
+
 
 def rows(data: bytes) -> Iterator[Row]:
     """A row for each item of each ticket."""
-    found = json_document(data)
+    for number, ticket in enumerate(tickets_of(json_document(data)), 1):
+        if not isinstance(ticket, dict) or "ticket_id" not in ticket:
+            yield Row(number, _shown(ticket), wrong="unreadable")
+            continue
+        opened = opened_at(ticket)
+        listed: date | None = None if opened is None else opened.date()
+        for kind in KINDS:
+            found = ticket.get(kind)
+            if found and not isinstance(found, list):
+                yield Row(number, _shown(found), listed=listed, wrong="unreadable")
+                continue
+            for item in found or ():
+                yield Row(number, value_of(item), "exact", listed)
+
+
+def tickets_of(found: Any) -> list[Any]:
+    """The tickets in what the platform answers. Raises FeedFault where there can be none."""
     if isinstance(found, dict):
         found = found.get("data", [found] if "ticket_id" in found else None)
     if not isinstance(found, list):
         raise FeedFault("it is no list of tickets")
-    for number, ticket in enumerate(found, 1):
-        if not isinstance(ticket, dict) or "ticket_id" not in ticket:
-            yield Row(number, json.dumps(ticket, ensure_ascii=False)[:200], wrong="unreadable")
-            continue
-        listed = _day(ticket.get("metadata"))
-        for key in ("fqdn", "ipv4", "ipv6"):
-            for item in ticket.get(key) or ():
-                text = item.get("value", "") if isinstance(item, dict) else str(item)
-                yield Row(number, text, "exact", listed)
+    return found
 
 
-def _day(metadata: Any) -> date | None:
+def value_of(item: Any) -> str:
+    """The name or address that an item of a ticket is about, as it stands there."""
+    return str(item.get("value", "") if isinstance(item, dict) else item).strip()
+
+
+def opened_at(ticket: dict[str, Any]) -> datetime | None:
+    """When a ticket was opened, aware; None where it does not say."""
     try:
-        return datetime.fromisoformat(str(metadata["created_at"])).date()
+        found = datetime.fromisoformat(str(ticket["metadata"]["created_at"]))
     except (KeyError, TypeError, ValueError):
         return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _shown(found: Any) -> str:
+    return json.dumps(found, ensure_ascii=False)[:200]
 
 
 FORMAT = Format(

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from geodns.fastpath.index import PLAIN
-from geodns.model.name import NameFault, parse, to_text
+from geodns.model.name import parse, to_text
 from geodns.orders.feeds.formats import NAMED, find_format, refuse_foreign
 from geodns.orders.feeds.row import FeedFault, Format, Kind, Reason, Row
 from geodns.orders.loaded import Network
@@ -104,7 +104,9 @@ def take(
             progress(taken.rows)
         reason = _put(taken, chosen, row, today, match)
         if reason is not None:
-            taken.rejected.append(Rejected(reason, row.where, row.text))
+            # Half a character, as JSON may hold one, can be neither kept nor shown.
+            text = row.text.encode("utf-8", "replace").decode()
+            taken.rejected.append(Rejected(reason, row.where, text))
     if progress is not None:
         progress(taken.rows)
     _merge(taken)
@@ -123,18 +125,15 @@ def _put(taken: Taken, format_: Format, row: Row, today: date, match: Kind | Non
     if PLAIN.match(octets):
         wire = b"".join([_LENGTH[len(label)] + label for label in octets.split(b".")]) + b"\0"
     else:
-        text, reason = _bare(text)
-        if reason is not None:
-            return reason
-        if text.startswith("*."):
-            text, kind = text[2:], "below"
-        if _ADDRESS_LIKE.match(text) and ("." in text or ":" in text):
-            return _put_network(taken, format_, row, text)
-        try:
-            wire = parse(text)
-        except NameFault:
-            return "not a name"
-        text = to_text(wire)
+        found = entry_of(text)
+        if isinstance(found, str):
+            return found
+        named, is_below = found
+        if not isinstance(named, bytes):
+            return _put_network(taken, format_, row, named)
+        wire, text = named, to_text(named)
+        if is_below:
+            kind = "below"
     if suffixes().is_public(text):
         return "public suffix"
     names = taken.domains if kind == "domain" else taken.exact if kind == "exact" else taken.below
@@ -144,17 +143,28 @@ def _put(taken: Taken, format_: Format, row: Row, today: date, match: Kind | Non
     return None
 
 
-def _put_network(taken: Taken, format_: Format, row: Row, text: str) -> Reason | None:
-    try:
-        network = read_network(text.strip("[]"))
-    except ValueError:
-        return "not a name"
+def _put_network(taken: Taken, format_: Format, row: Row, network: Network) -> Reason | None:
     if not format_.addresses:
         return "address"
     if network in taken.networks:
         return "duplicate"
     taken.networks[network] = row.listed
     return None
+
+
+def entry_of(text: str) -> tuple[bytes | Network, bool] | Reason:
+    """What an entry in lower case names, and whether only what is below that; or why nothing."""
+    text, reason = _bare(text)
+    if reason is not None:
+        return reason
+    is_below = text.startswith("*.")
+    text = text[2:] if is_below else text
+    try:
+        if _ADDRESS_LIKE.match(text) and ("." in text or ":" in text):
+            return read_network(text.strip("[]")), False
+        return parse(text), is_below
+    except ValueError:
+        return "not a name"
 
 
 def _bare(text: str) -> tuple[str, Reason | None]:

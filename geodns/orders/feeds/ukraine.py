@@ -43,7 +43,7 @@ def rows(data: bytes) -> Iterator[Row]:
     strays: list[Row] = []
     numbered = [(_running(order, count), order) for count, order in enumerate(orders, 1)]
     for number, order in sorted(numbered, key=lambda pair: pair[0]):
-        action, day = order.get("action"), _day(order)
+        action, day = str(order.get("action")), _day(order)
         for line in _lines(order):
             key = _same(line)
             before = standing.get(key)
@@ -63,12 +63,18 @@ def rows(data: bytes) -> Iterator[Row]:
 
 
 def _lines(order: dict[str, Any]) -> Iterator[str]:
-    lists = [attachment.get("lines") for attachment in order.get("attachments") or ()]
+    attachments = _listed(order.get("attachments"))
+    lists = [each.get("lines") if isinstance(each, dict) else each for each in attachments]
     for lines in (*lists, order.get("sites")):
-        for line in lines or ():
+        for line in _listed(lines):
             text = str(line).strip().strip("\ufeff")
             if text and not text.startswith("#"):
                 yield text
+
+
+def _listed(found: Any) -> list[Any]:
+    """A list as it is; of anything else one, so that what cannot be read is a row and rejected."""
+    return found if isinstance(found, list) else [] if found is None else [found]
 
 
 def _same(line: str) -> str:
