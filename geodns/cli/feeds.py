@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,6 @@ from geodns.errors import Fault, InputFaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from geodns.orders.feeds.due import Fed
     from geodns.settings import Settings
@@ -110,7 +110,8 @@ def refresh(
                     continue
                 with out.progress(f"{each.order.order.id}: {each.feed.url}") as advance:
                     done = bring_up_to_date(
-                        each.order,
+                        each.order.order.id,
+                        Path(each.order.path).parent,
                         each.feed,
                         directory,
                         fetching,

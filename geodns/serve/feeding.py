@@ -129,8 +129,7 @@ class Feeding:
             *(sys.executable, "-P", "-m", "geodns.orders.feeds.due"),
             *("--directory", str(self._directory)),
             *("--timeout", str(settings.timeout), "--attempts", str(settings.attempts)),
-            *("--size", str(settings.size), "--fetch" if fetch else "--no-fetch", "--reports"),
-            *dict.fromkeys(each.order.path for each in due),
+            *("--size", str(settings.size), "--fetch" if fetch else "--no-fetch"),
         ]
         child = await asyncio.create_subprocess_exec(
             *command,
@@ -145,7 +144,8 @@ class Feeding:
         try:
             async with asyncio.timeout(BOUND):
                 with suppress(ConnectionError):
-                    child.stdin.write(json.dumps(reports).encode())
+                    asked = {"feeds": [each.job() for each in due], "reports": reports}
+                    child.stdin.write(json.dumps(asked).encode())
                     await child.stdin.drain()
                 child.stdin.close()
                 while line := await child.stdout.readline():

@@ -2,8 +2,10 @@
 
 ``python -m geodns.orders.feeds.due`` is what a running server starts when a list is due: a
 process of its own, so that neither what fetching needs nor what a hostile list does stays in
-the server. It prints a JSON document for each feed it has tried. With ``--reports`` it reads from
-its standard input what APIs are to be told: a JSON object of objects, feed's key -> item -> what.
+the server. From its standard input it reads a JSON object: ``feeds``, each with ``order`` (id),
+``folder`` (of the order file) and ``feed`` (its table), as the server has them in use, whatever
+stands in files by now; and ``reports``, what APIs are to be told: feed's key -> item -> what. It
+prints a JSON document for each feed it has tried.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from geodns.orders.feeds.fetch import Fetching
 from geodns.orders.feeds.kept import KeptFeed, State, feed_key
 from geodns.orders.feeds.outbox import Outbox, read_outbox, report
 from geodns.orders.feeds.refresh import due_at, pause, refresh
-from geodns.orders.load import load_path
 from geodns.orders.loaded import LoadedOrder
 from geodns.orders.schema import Feed
 
@@ -47,6 +48,12 @@ class Fed(NamedTuple):
     def key(self) -> str:
         """The name of its folder."""
         return feed_key(self.state.order, self.state.source)
+
+    def job(self) -> dict[str, Any]:
+        """What the program below needs to know of it, JSON-ready."""
+        folder = str(Path(self.order.path).parent)
+        feed = self.feed.model_dump(mode="json")
+        return {"order": self.state.order, "folder": folder, "feed": feed}
 
     @property
     def reports_due(self) -> float:
@@ -96,37 +103,38 @@ def alone(directory: Path) -> Iterator[bool]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fetch what is due of some order files; the exit code is 1 where it cannot be kept."""
+    """Fetch what is due of some feeds; the exit code is 1 where it cannot be kept."""
     parser = argparse.ArgumentParser(prog="geodns.orders.feeds.due")
     parser.add_argument("--directory", type=Path, required=True, help="folder of all feeds")
     parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--attempts", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
     parser.add_argument("--fetch", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--reports", action="store_true", help="read reports from stdin")
-    parser.add_argument("files", type=Path, nargs="+", help="order files")
     chosen = parser.parse_args(arguments)
-    reports: Reports = json.load(sys.stdin) if chosen.reports else {}
+    asked = json.load(sys.stdin)
+    reports: Reports = asked["reports"]
     fetching = Fetching(chosen.timeout, chosen.size, chosen.attempts)
-    orders = [order for path in chosen.files for order in load_path(path).orders]
     try:
         with alone(chosen.directory) as mine:
-            for each in fed(orders, chosen.directory) if mine else ():
-                if chosen.fetch and each.due <= time.time():
-                    done = refresh(each.order, each.feed, chosen.directory, fetching)
+            for job in asked["feeds"] if mine else ():
+                feed = Feed.model_validate(job["feed"])
+                kept = KeptFeed(chosen.directory, job["order"], feed.url or "")
+                if chosen.fetch and due_at(feed, kept.state()) <= time.time():
+                    folder = Path(job["folder"])
+                    done = refresh(job["order"], folder, feed, chosen.directory, fetching)
                     _say({"outcome": done.outcome, **asdict(done.state)})
-                if each.key in reports:
-                    _report(each, reports[each.key], chosen.directory, fetching)
+                if wanted := reports.get(feed_key(job["order"], feed.url or "")):
+                    _report(kept, feed, wanted, fetching)
     except OSError as error:
         _say({"outcome": "unkept", "fault": error.strerror or str(error)})
         return 1
     return 0
 
 
-def _report(each: Fed, wanted: Mapping[str, str], directory: Path, fetching: Fetching) -> None:
-    kept = KeptFeed(directory, each.state.order, each.state.source)
-    done = report(kept, each.feed, wanted, fetching, time.time())
-    facts = {"order": each.state.order, "source": each.state.source, **asdict(done)}
+def _report(kept: KeptFeed, feed: Feed, wanted: Mapping[str, str], fetching: Fetching) -> None:
+    state = kept.state()
+    done = report(kept, feed, wanted, fetching, time.time())
+    facts = {"order": state.order, "source": state.source, **asdict(done)}
     _say({"outcome": "reported", **facts})
 
 

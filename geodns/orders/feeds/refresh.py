@@ -21,7 +21,6 @@ from geodns.orders.feeds.shield import FORMAT as TICKETS
 from geodns.orders.feeds.shield_api import last_opened, opened, sendable
 from geodns.orders.feeds.signature import verify_minisign, verify_openpgp
 from geodns.orders.feeds.take import Progress, Taken, has_shrunk, take
-from geodns.orders.loaded import LoadedOrder
 from geodns.orders.schema import Feed
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -56,7 +55,8 @@ def pause(feed: Feed, failures: int) -> float:
 
 
 def refresh(
-    order: LoadedOrder,
+    order: str,
+    folder: Path,
     feed: Feed,
     directory: Path,
     fetching: Fetching,
@@ -67,12 +67,12 @@ def refresh(
 ) -> Refreshed:
     """Bring one feed with a URL up to date.
 
-    directory: the folder of all feeds. shrunken: take a list that has lost more than half.
-    Never raises for what a publisher does: that is in the state. Raises OSError where the
-    folder cannot be written.
+    order: its order's id; folder: where the order file is. directory: the folder of all feeds.
+    shrunken: take a list that has lost more than half. Never raises for what a publisher does:
+    that is in the state. Raises OSError where the folder cannot be written.
     """
     assert feed.url is not None
-    kept = KeptFeed(directory, order.order.id, feed.url)
+    kept = KeptFeed(directory, order, feed.url)
     state = kept.state()
     moment = time.time() if now is None else now
     state.tried = moment
@@ -86,7 +86,7 @@ def refresh(
             state.failures, state.fault = 0, None
             kept.note(state)
             return Refreshed(state, "unchanged")
-        _verify(order, feed, found.data, fetching)
+        _verify(folder, feed, found.data, fetching)
         day = datetime.fromtimestamp(moment, UTC).date()
         taken = take(
             found.data, day, TICKETS.name if feed.api else feed.format, feed.match, progress
@@ -167,7 +167,7 @@ def _sort(line: str) -> str:
     return "IPv6 addresses" if ":" in line else "IPv4 addresses"
 
 
-def _verify(order: LoadedOrder, feed: Feed, data: bytes, fetching: Fetching) -> None:
+def _verify(folder: Path, feed: Feed, data: bytes, fetching: Fetching) -> None:
     if feed.signature is None:
         return
     assert feed.url is not None
@@ -178,7 +178,7 @@ def _verify(order: LoadedOrder, feed: Feed, data: bytes, fetching: Fetching) -> 
     if feed.minisign is not None:
         verify_minisign(data, signature, feed.minisign)
     elif feed.openpgp is not None:
-        path = Path(order.path).parent / feed.openpgp
+        path = folder / feed.openpgp
         try:
             certificate = path.read_bytes()
         except OSError as error:

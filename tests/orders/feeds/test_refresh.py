@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,9 @@ class Desk:
     def refresh(self, now: float = DAY, *, shrunken: bool = False) -> Refreshed:
         order = self.order()
         feed = order.order.feeds[0]
-        return refresh(order, feed, self.feeds, QUICK, now=now, shrunken=shrunken)
+        return refresh(
+            "it-x", self.path.parent, feed, self.feeds, QUICK, now=now, shrunken=shrunken
+        )
 
     def names(self) -> list[str]:
         return sorted(to_text(name) for name in self.order().domains)
@@ -251,12 +254,15 @@ def test_as_a_program_it_fetches_what_is_due(tmp_path: Path, publisher: Publishe
     desk = Desk(tmp_path, publisher.put("/list", many(3)))
     command = [
         *(sys.executable, "-m", "geodns.orders.feeds.due", "--directory", str(desk.feeds)),
-        *("--timeout", "5", "--attempts", "1", "--size", "100000", str(desk.path)),
+        *("--timeout", "5", "--attempts", "1", "--size", "100000"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    (each,) = fed([desk.order()], desk.feeds)
+    asked = json.dumps({"feeds": [each.job()], "reports": {}})
+    run = partial(subprocess.run, command, input=asked, capture_output=True, text=True, timeout=60)
+    done = run(check=True)
     assert json.loads(done.stdout)["taken"] == 3
     assert len(desk.names()) == 3
-    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    again = run(check=True)
     assert again.stdout == "", "nothing is due"
 
 

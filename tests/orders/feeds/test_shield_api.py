@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from collections.abc import Iterator
@@ -72,7 +73,9 @@ class Desk:
 
     def refresh(self, now: float | None = None, *, shrunken: bool = False) -> Refreshed:
         order = self.order()
-        return refresh(order, order.order.feeds[0], self.feeds, QUICK, now=now, shrunken=shrunken)
+        feed = order.order.feeds[0]
+        folder = self.path.parent
+        return refresh("it-shield", folder, feed, self.feeds, QUICK, now=now, shrunken=shrunken)
 
     def report(self, wanted: dict[str, str], now: float | None = None) -> Reported:
         feed = self.order().order.feeds[0]
@@ -191,7 +194,7 @@ def test_what_may_pass_is_tried_again_and_a_slow_platform_is_not_waited_for(
     api.slow[TICKETS] = 3.0
     order = desk.order()
     hasty = Fetching(timeout=0.2, size=1 << 20, attempts=1)
-    done = refresh(order, order.order.feeds[0], desk.feeds, hasty)
+    done = refresh("it-shield", desk.path.parent, order.order.feeds[0], desk.feeds, hasty)
     assert "did not answer within 0.2 s" in (done.state.fault or "")
     assert desk.names() == ["one.example"]
 
@@ -352,14 +355,12 @@ def test_as_a_program_it_fetches_and_tells_what_it_is_given(
     api.add("one.example")
     desk = Desk(tmp_path, api.url)
     (each,) = fed([desk.order()], desk.feeds)
-    given = tmp_path / "reports"
-    given.write_text(json.dumps({each.key: {"one.example": "processed"}}))
-    with given.open() as stdin:
-        monkeypatch.setattr("sys.stdin", stdin)
-        code = main([
-            *("--directory", str(desk.feeds), "--timeout", "5", "--attempts", "1"),
-            *("--size", "100000", "--reports", str(desk.path)),
-        ])  # fmt: skip
+    asked = {"feeds": [each.job()], "reports": {each.key: {"one.example": "processed"}}}
+    # What the server has in use counts, not what stands in the file by now.
+    write(desk.orders, "IT", "it-shield", "id = ")
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asked)))
+    bounds = ["--timeout", "5", "--attempts", "1", "--size", "100000"]
+    code = main(["--directory", str(desk.feeds), *bounds])
     outcomes = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert code == 0
     assert [each["outcome"] for each in outcomes] == ["new", "reported"]
@@ -367,8 +368,10 @@ def test_as_a_program_it_fetches_and_tells_what_it_is_given(
     assert api.reports == [("one.example", "processed")]
     api.asked.clear()
     other = Desk(tmp_path / "other", api.url)
-    arguments = ["--timeout", "5", "--attempts", "1", "--size", "100000", "--no-fetch"]
-    assert main(["--directory", str(other.feeds), *arguments, str(other.path)]) == 0
+    (each,) = fed([other.order()], other.feeds)
+    asked = {"feeds": [each.job()], "reports": {}}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asked)))
+    assert main(["--directory", str(other.feeds), *bounds, "--no-fetch"]) == 0
     assert (capsys.readouterr().out, api.asked) == ("", []), "where others fetch, it does not"
 
 
