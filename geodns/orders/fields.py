@@ -8,7 +8,14 @@ from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from geodns.model.language import parse_language
 from geodns.model.place import parse_place
@@ -111,3 +118,9 @@ Contact = Annotated[Text, AfterValidator(_contact)]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Address = Annotated[str, AfterValidator(_address)]
 FeedFormat = Annotated[str, AfterValidator(_feed_format)]
+
+
+class Section(BaseModel):
+    """A section of an order file: immutable, unknown keys are faults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -7,30 +7,23 @@ are made from them. Names, networks and list files are checked where they are re
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, model_validator
 
 from geodns.model.ruling import Action
+from geodns.orders.feeds.table import Feed
 from geodns.orders.fields import (
     MAX_TTL,
     Address,
     Contact,
     Day,
-    FeedFormat,
     Language,
     Link,
     Moment,
     OrderId,
     Place,
+    Section,
     Text,
     TimeZone,
 )
@@ -39,11 +32,7 @@ Status = Literal["draft", "shadow", "active", "suspended", "lifted"]
 AuthorityKind = Literal["court", "regulator", "police", "self-regulation", "operator"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Authority(_Section):
+class Authority(Section):
     """Who ordered it."""
 
     name: Text = Field(description="Name of the authority, in its own language.")
@@ -64,7 +53,7 @@ class Authority(_Section):
     )
 
 
-class Dates(_Section):
+class Dates(Section):
     """When. A plain date is its start (00:00) in `timezone`; a date-time needs an offset."""
 
     issued: Moment | None = Field(default=None, description="When the authority decided.")
@@ -82,7 +71,7 @@ class Dates(_Section):
     )
 
 
-class Targets(_Section):
+class Targets(Section):
     """What is ordered blocked; one target is required at least: in lists, files or feeds."""
 
     domains: tuple[str, ...] = Field(
@@ -108,7 +97,7 @@ class Targets(_Section):
     )
 
 
-class Response(_Section):
+class Response(Section):
     """What a client gets instead of the answer."""
 
     action: Action = Field(
@@ -125,20 +114,20 @@ class Response(_Section):
     )
 
 
-class Incident(_Section):
+class Incident(Section):
     """An entry of a public database about this order."""
 
     db: Text = Field(description="The database, for example lumen.")
     id: Text = Field(description="The entry's identifier in it.")
 
 
-class Translation(_Section):
+class Translation(Section):
     """What is told in one more language."""
 
     text: Text = Field(description="The sentence of `disclosure.text` in this language.")
 
 
-class Disclosure(_Section):
+class Disclosure(Section):
     """What the client and the public may be told."""
 
     text: Text | None = Field(
@@ -174,7 +163,7 @@ WHOLE_FINDINGS = ("growth", "shrinkage", "wide-jurisdiction", "no-end", "no-refe
 """Findings about an order as a whole."""
 
 
-class Acknowledge(_Section):
+class Acknowledge(Section):
     """A person has looked at a finding of `geodns orders check`, and it is meant.
 
     A target that is held comes into force by it.
@@ -216,7 +205,7 @@ class Acknowledge(_Section):
         return self
 
 
-class Event(_Section):
+class Event(Section):
     """Something that happens to the order at an instant; the server switches by itself.
 
     `status` is what holds before the first event.
@@ -246,92 +235,6 @@ class Event(_Section):
         return self
 
 
-class Feed(_Section):
-    """An official list that is fetched again and again, or lies beside the order file.
-
-    Its names and networks are targets of the order, besides those in `targets`.
-    """
-
-    url: Link | None = Field(
-        default=None,
-        description="Where the list is fetched: https://... Either this or `path`. With `api`, what"
-        " all its addresses begin with, up to and without `/v1`.",
-    )
-    api: Literal["piracy-shield"] | None = Field(
-        default=None,
-        description="What `url` speaks, where it is more than a list: piracy-shield. Needs"
-        " `credentials`; the running server reports what is in force (docs/feeds.md).",
-    )
-    path: str | None = Field(
-        default=None, description="A file in the order's folder that holds the list."
-    )
-    format: FeedFormat | None = Field(
-        default=None,
-        description="Format of the list (docs/feeds.md); found by its content if left out.",
-    )
-    match: Literal["domain", "exact", "below"] | None = Field(
-        default=None,
-        description="What a name in the list stands for, where the order says so and not the"
-        " format: domain (the name and everything below it), exact, below.",
-    )
-    refresh: Annotated[str, Field(pattern="^[1-9][0-9]{0,4}[mhd]$")] = Field(
-        default="1d",
-        description="How often it is fetched: a number and m, h or d (minutes, hours, days).",
-    )
-    credentials: Annotated[str, Field(pattern="^[A-Z_][A-Z0-9_]*$")] | None = Field(
-        default=None,
-        description="Name of the environment variable whose value is sent as Authorization:"
-        " `Basic ...`, `Bearer ...`, or a bare token. With `api`: `email:password`, to log in.",
-    )
-    reason: Text | None = Field(
-        default=None,
-        description="With `api` only: the reason given for every item that is not put in force,"
-        " where the platform takes codes of its own. Without it the reason is told in words.",
-    )
-    signature: Link | None = Field(
-        default=None,
-        description="Where the detached signature of the list is; needs `minisign` or `openpgp`.",
-    )
-    minisign: Text | None = Field(
-        default=None, description="The publisher's minisign public key, as one line of base64."
-    )
-    openpgp: str | None = Field(
-        default=None,
-        description="A file in the order's folder with the publisher's OpenPGP certificate.",
-    )
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.url is None) == (self.path is None):
-            raise ValueError("needs either url or path")
-        keys = [key for key in (self.minisign, self.openpgp) if key is not None]
-        if (self.signature is not None) != (len(keys) == 1):
-            raise ValueError("signature goes with one of minisign and openpgp")
-        if self.path is not None and (self.signature or self.credentials):
-            raise ValueError("signature and credentials go with url")
-        if self.api is None:
-            if self.reason is not None:
-                raise ValueError("reason goes with api")
-        elif self.url is None or self.credentials is None:
-            raise ValueError("api needs url and credentials")
-        elif self.format is not None or self.signature is not None:
-            raise ValueError("api leaves no room for format and signature")
-        elif not _keeps_secrets(self.url):
-            raise ValueError("api needs https://: it is sent a password")
-        return self
-
-
-def _keeps_secrets(url: str) -> bool:
-    """Whether what is sent there is read by nobody on the way."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" or parts.hostname == "localhost":
-        return True
-    try:
-        return ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return False
-
-
 def _jurisdiction(value: object) -> object:
     if isinstance(value, str) and value != "global":
         raise ValueError(f'{value!r} must be a list, as ["{value}"], or the word "global"')
@@ -343,7 +246,7 @@ def _jurisdiction(value: object) -> object:
     return value
 
 
-class Order(_Section):
+class Order(Section):
     """One order of one authority: the content of one order file."""
 
     id: OrderId = Field(

@@ -25,8 +25,8 @@ from geodns.orders.feeds.fetch import Fetching
 from geodns.orders.feeds.kept import KeptFeed, State, feed_key
 from geodns.orders.feeds.outbox import Outbox, read_outbox, report
 from geodns.orders.feeds.refresh import due_at, pause, refresh
+from geodns.orders.feeds.table import Feed
 from geodns.orders.loaded import LoadedOrder
-from geodns.orders.schema import Feed
 
 FETCHED = frozenset(("active", "shadow", "draft"))
 """Statuses of orders whose lists are kept up to date."""

@@ -15,7 +15,7 @@ from geodns.orders.feeds.fetch import AnswerFault, Fetching
 from geodns.orders.feeds.kept import KeptFeed
 from geodns.orders.feeds.row import FeedFault
 from geodns.orders.feeds.shield_api import PROCESSED, opened
-from geodns.orders.schema import Feed
+from geodns.orders.feeds.table import Feed
 
 WINDOW = 48 * 3600.0
 """Seconds after its ticket for which an item is told of."""

@@ -20,8 +20,8 @@ from geodns.orders.feeds.row import FeedFault
 from geodns.orders.feeds.shield import FORMAT as TICKETS
 from geodns.orders.feeds.shield_api import last_opened, opened, sendable
 from geodns.orders.feeds.signature import verify_minisign, verify_openpgp
+from geodns.orders.feeds.table import Feed
 from geodns.orders.feeds.take import Progress, Taken, has_shrunk, take
-from geodns.orders.schema import Feed
 
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 _LATEST = 3600.0

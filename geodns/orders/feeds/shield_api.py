@@ -17,7 +17,7 @@ from geodns.orders.feeds.fetch import AnswerFault, Fetching, ask, connected
 from geodns.orders.feeds.formats import refuse_foreign
 from geodns.orders.feeds.row import FeedFault, json_document, text_lines
 from geodns.orders.feeds.shield import KINDS, opened_at, tickets_of, value_of
-from geodns.orders.schema import Feed
+from geodns.orders.feeds.table import Feed
 
 if TYPE_CHECKING:
     import httpx
