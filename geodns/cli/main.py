@@ -46,6 +46,7 @@ COMMANDS = {
         "geodns.cli.prove", "prove", "Prove where answers change, and nowhere else."
     ),
     "map": Registration("geodns.cli.map", "draw", "Draw where a name is blocked."),
+    "report": Registration("geodns.cli.report", "report", "Make a transparency report."),
     "locate": Registration("geodns.cli.locate", "locate", "Show where an address is."),
     "feeds": Registration(
         "geodns.cli.feeds", "app", "Look at and fetch the official lists of orders."

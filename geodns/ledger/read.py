@@ -1,12 +1,17 @@
-"""Asking the ledger: entries by kind, order and time."""
+"""Asking the ledger: entries by kind, order and time, and what follows from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from geodns.ledger.entry import Entry
 from geodns.ledger.file import COLUMNS, open_to_read, read_row, told
+
+STOPPED, NO_END = "it was stopped", "its end was not recorded"
+_SERVING = ("enforced", "verified", "lifted", "counts", "checkpoint")
+"""What only a server that runs writes; all else may come before it has started."""
 
 
 class Ledger:
@@ -57,3 +62,66 @@ class Ledger:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A time in force of one edition. entry: the ``enforced`` that began it.
+
+    until: epoch seconds, None where it goes on. ended: what ended it, another ``enforced`` where
+    a new edition did.
+    """
+
+    entry: Entry
+    until: float | None = None
+    ended: Entry | None = None
+
+    @property
+    def why(self) -> str | None:
+        """Why it ended, in words."""
+        if self.ended is None:
+            return None
+        if self.ended.kind == "enforced":
+            return "a new edition"
+        return str(self.ended.facts.get("detail") or self.ended.facts.get("why"))
+
+
+def periods(own: Iterable[Entry]) -> list[Period]:
+    """When an order was in force, out of its entries."""
+    found: list[Period] = []
+    for entry in own:
+        if entry.kind not in ("enforced", "lifted"):
+            continue
+        if found and found[-1].until is None:
+            found[-1] = Period(found[-1].entry, entry.at, entry)
+        if entry.kind == "enforced":
+            found.append(Period(entry))
+    return found
+
+
+class Running:
+    """When the server ran, out of all entries, given one by one.
+
+    nodes: names, in the order they appeared. away: from when until when (epoch seconds, None
+    where it has not started since) it did not run, and why that is known.
+    """
+
+    def __init__(self) -> None:
+        self.nodes: dict[str, None] = {}
+        self.away: list[tuple[float, float | None, str]] = []
+        self._alive: float | None = None
+
+    def take(self, entry: Entry) -> None:
+        """Look at one entry, the next."""
+        if entry.kind == "started":
+            self.nodes[str(entry.facts.get("node"))] = None
+            if self.away and self.away[-1][1] is None:
+                self.away[-1] = self.away[-1][0], entry.at, self.away[-1][2]
+            elif self._alive is not None:
+                self.away.append((self._alive, entry.at, NO_END))
+            self._alive = entry.at
+        elif entry.kind == "stopped":
+            self.away.append((entry.at, None, STOPPED))
+            self._alive = None
+        elif self._alive is not None and entry.kind in _SERVING:
+            self._alive = entry.at

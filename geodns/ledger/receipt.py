@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from geodns.ledger.entry import Entry
+from geodns.ledger.read import STOPPED, Running, periods
 from geodns.ledger.verify import Verdict
 
 RECEIPT = "receipt"
@@ -16,9 +17,7 @@ PROOF = "proof"
 """The same of a proof of containment."""
 MOST_EVENTS = 400
 """Entries that a receipt tells one by one; of the oldest beyond it only their number."""
-STOPPED, NO_END = "it was stopped", "its end was not recorded"
-_TAKING_IN = ("received", "loaded")
-"""What may be written before a server that was killed is started again."""
+__all__ = ["MOST_EVENTS", "PROOF", "RECEIPT", "STOPPED", "heads", "instant", "receipt"]
 
 
 def receipt(
@@ -35,50 +34,38 @@ def receipt(
     """
     own: list[Entry] = []
     blocked: Counter[str] = Counter()
-    nodes: dict[str, None] = {}
-    away: list[tuple[float, float | None, str]] = []
-    alive: float | None = None
+    running = Running()
     for entry in entries:
-        if entry.kind == "started":
-            nodes[str(entry.facts.get("node"))] = None
-            if away and away[-1][1] is None:
-                away[-1] = away[-1][0], entry.at, away[-1][2]
-            elif alive is not None:
-                away.append((alive, entry.at, NO_END))
-            alive = entry.at
-        elif entry.kind == "stopped":
-            away.append((entry.at, None, STOPPED))
-            alive = None
-        elif alive is not None and entry.kind not in _TAKING_IN:
-            alive = entry.at
+        running.take(entry)
         if entry.order == order:
             if entry.kind == "counts":
                 blocked.update(entry.facts.get("blocks", {}))
             else:
                 own.append(entry)
-    periods = _periods(own)
+    found = periods(own)
+    away = running.away
     described = {entry.facts["edition"]: entry.facts for entry in own if entry.kind == "received"}
     loaded = [entry.facts["edition"] for entry in own if entry.kind == "loaded"]
-    spans = [(entry.at, until) for entry, until, _ in periods]
+    spans = [(each.entry.at, each.until) for each in found]
     return {
         "receipt": 1,
         "order": order,
         "made": instant(now),
-        "nodes": list(nodes),
+        "nodes": list(running.nodes),
         "about": described.get(loaded[-1]) if loaded else None,
-        "in_force": bool(periods) and periods[-1][1] is None and not (away and away[-1][1] is None),
+        "in_force": bool(found) and found[-1].until is None and not (away and away[-1][1] is None),
         "periods": [
             {
-                "from": instant(entry.at),
-                "until": None if until is None else instant(until),
-                "why": why,
-                "edition": entry.facts.get("edition"),
-                "digest": entry.digest,
-                "workers": entry.facts.get("workers"),
-                "shadow": entry.facts.get("shadow", False),
-                "seconds": entry.facts.get("seconds"),
+                "from": instant(each.entry.at),
+                "until": None if each.until is None else instant(each.until),
+                "why": each.why,
+                "edition": each.entry.facts.get("edition"),
+                "digest": each.entry.digest,
+                "workers": each.entry.facts.get("workers"),
+                "shadow": each.entry.facts.get("shadow", False),
+                "seconds": each.entry.facts.get("seconds"),
             }
-            for entry, until, why in periods
+            for each in found
         ],
         "interruptions": [
             {"from": instant(begin), "until": None if end is None else instant(end), "why": why}
@@ -113,24 +100,6 @@ def heads(document: Mapping[str, Any]) -> dict[int, str]:
         return found | ({int(head["seq"]): str(head["hash"])} if head["seq"] else {})
     except (KeyError, TypeError, ValueError):
         raise ValueError("is no receipt") from None
-
-
-def _periods(own: Sequence[Entry]) -> list[tuple[Entry, float | None, str | None]]:
-    """When it was in force: from which entry on, until when and why."""
-    periods: list[tuple[Entry, float | None, str | None]] = []
-    for entry in own:
-        if entry.kind not in ("enforced", "lifted"):
-            continue
-        if periods and periods[-1][1] is None:
-            why = "a new edition" if entry.kind == "enforced" else _why(entry)
-            periods[-1] = periods[-1][0], entry.at, why
-        if entry.kind == "enforced":
-            periods.append((entry, None, None))
-    return periods
-
-
-def _why(entry: Entry) -> str:
-    return str(entry.facts.get("detail") or entry.facts.get("why"))
 
 
 def _meet(begin: float, end: float | None, first: float, last: float | None) -> bool:

@@ -145,6 +145,12 @@ def world(
     ).as_str()
 
 
+def codes() -> frozenset[str]:
+    """The countries that the map has."""
+    data = _shapes()
+    return frozenset((*data["paths"], *data["dots"]))
+
+
 @cache
 def _shapes() -> dict[str, Any]:
     read: dict[str, Any] = json.loads(files("geodns.report").joinpath("world.json").read_bytes())

@@ -219,6 +219,7 @@ class Witness:
                 continue
             edition = _file_edition(record.edition, loaded.get(ident), at)
             received = standing.received.get((ident, edition), at)
+            wanted = max(received, record.effective, _last_event(loaded.get(ident), at))
             facts = {
                 "edition": edition,
                 "form": record.edition,
@@ -227,7 +228,7 @@ class Witness:
                 "workers": len(supervisor.slots),
                 "received_at": received,
                 "seconds": round(max(at - received, 0.0), 3),
-                "late": round(max(at - max(received, record.effective), 0.0), 3),
+                "late": round(max(at - wanted, 0.0), 3),
                 "shadow": record.shadow,
             }
             yield self._draft("enforced", facts, ident)
@@ -316,6 +317,12 @@ def _lifted(edition: str, loaded: LoadedOrder | None, now: float) -> dict[str, A
     if loaded is not None and loaded.edition != edition:
         facts["by"] = loaded.edition
     return facts
+
+
+def _last_event(loaded: LoadedOrder | None, now: float) -> float:
+    """The instant of the last thing that happened to an order by now; epoch seconds."""
+    moments = () if loaded is None else (event.at.timestamp() for event in loaded.events)
+    return max((moment for moment in moments if moment <= now), default=0.0)
 
 
 def _instant(moment: datetime | None) -> str | None:
