@@ -15,7 +15,7 @@ SANITIZED_FLAGS := -w -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefine
                    -fno-sanitize-recover=all -fsanitize-coverage=trace-pc
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sanitize fuzz format docs bench wheel clean
+.PHONY: help demo test check sanitize fuzz format docs site bench wheel clean
 
 help: ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
@@ -69,6 +69,9 @@ format: $(STAMP) ## Format the code
 docs: $(STAMP) ## Write the generated documents (docs/settings.md, docs/orders.md)
 	$(BIN)/python docs/reference.py
 
+site: $(STAMP) ## Build the pages of docs/ as a site into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 bench: $(STAMP) ## Measure side by side with other servers (needs dnsperf and gcc; ARGS=--full)
 	@$(BIN)/python -m bench.run $(ARGS)
 
@@ -76,4 +79,4 @@ wheel: $(STAMP) ## Build a wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## Remove what was built; keeps .venv
-	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
