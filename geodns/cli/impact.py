@@ -82,7 +82,7 @@ def _document(
     places: PlaceTable,
     now: datetime,
 ) -> dict[str, Any]:
-    from geodns.model.name import to_text
+    from geodns.orders.compare import text_of
     from geodns.orders.force import as_of
     from geodns.orders.guard.review import targets_of
     from geodns.policy.compile import compile_snapshot
@@ -111,9 +111,7 @@ def _document(
         },
         "held": [
             {
-                "target": to_text(each.target)
-                if isinstance(each.target, bytes)
-                else str(each.target),
+                "target": text_of(each.target),
                 "finding": each.finding,
                 "reason": each.reason,
             }
@@ -179,7 +177,7 @@ def _changes(
     order: LoadedOrder, former: LoadedOrder | None, now: datetime
 ) -> dict[str, Any] | None:
     """What differs from the edition that is on file for the server; None where there is none."""
-    from geodns.model.name import to_text
+    from geodns.orders.compare import text_of
     from geodns.orders.events import status_at
     from geodns.orders.force import as_of
 
@@ -200,7 +198,7 @@ def _changes(
     }
 
     def texts(found: set[Any]) -> list[str]:
-        return sorted(to_text(one) if isinstance(one, bytes) else str(one) for _, one in found)
+        return sorted(text_of(one) for _, one in found)
 
     return {
         "status": status_at(former, now),
@@ -254,7 +252,7 @@ def _show(found: dict[str, Any]) -> None:
     _list("gone", [readable(name) for name in changes["gone"]])
     _list("changed", [f"{key}: {a} -> {b}" for key, (a, b) in changes["fields"].items()])
     if not (changes["added"] or changes["gone"] or changes["fields"]):
-        out.line("  changes   none: the server has the same")
+        out.line("  changes   none: the folders of orders have the same")
 
 
 def _list(what: str, rows: list[str]) -> None:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geodns.cli.approve import approve
+from geodns.cli.diff import diff_orders
 from geodns.cli.due import due_orders
 from geodns.cli.impact import impact
 from geodns.cli.importing import import_list
+from geodns.cli.new import new_order
 from geodns.cli.options import Config, Json
 from geodns.cli.readable import readable
 from geodns.cli.usage import Command, Group
@@ -30,7 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Check, list and show order files, and import official lists.",
+    help="Write, check, compare and show order files, and import official lists.",
     epilog="Example: geodns orders check orders/IT",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -174,6 +176,8 @@ app.command("import", cls=Command)(import_list)
 app.command(cls=Command)(impact)
 app.command(cls=Command)(approve)
 app.command("due", cls=Command)(due_orders)
+app.command("diff", cls=Command)(diff_orders)
+app.command("new", cls=Command)(new_order)
 
 _STYLES = {"fault": "bold red", "hold": "red", "warn": "yellow"}
 

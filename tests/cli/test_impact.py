@@ -81,7 +81,8 @@ def test_a_new_order_and_the_same_again(folder: Path, capsys: pytest.CaptureFixt
     )
     assert "1 named by a too" in out
     code, out = run(capsys, "orders", "impact", "orders/IT/a.toml")
-    assert (code, out.splitlines()[-1]) == (1, "  changes   none: the server has the same")
+    told = "  changes   none: the folders of orders have the same"
+    assert (code, out.splitlines()[-1]) == (1, told)
     write(folder / "new", "FR", "n", "id =")
     assert call(["orders", "impact", str(path)]) == 2
     assert call(["orders", "impact", "nowhere"]) == 2

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.day import scenes
@@ -55,7 +56,8 @@ def play(
                 scenes.night_falls(stage, server, crowd, out)
             finally:
                 crowd.end()
-        scenes.the_books_are_closed(stage, out)
+            end = datetime.now(UTC)
+        scenes.the_books_are_closed(stage, out, end)
         return stage.rows
 
 

@@ -11,7 +11,9 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from geodns.ledger.entry import Entry
 from tests.day.crowd import Crowd
 from tests.day.lists import HUGE, Official, lifted
 from tests.day.stage import CLIENTS, Stage, answered, blocked, contained
@@ -40,8 +42,9 @@ def lists_come_in(stage: Stage, server: Running) -> dict[str, list[str]]:
     draw = random.Random(20261128)
     steady: dict[str, list[str]] = {}
     for each in stage.lists:
-        began = time.monotonic()
-        stage.until(f"{each.ident} is in force", lambda each=each: _enforced(stage, each.ident))
+        enforced = stage.until(
+            f"{each.ident} is in force", lambda each=each: _enforced(stage, each.ident)
+        )
         kept = stage.kept(each)
         plain = {bare(name) for name in each.plain(each.first)}
         # What was taken is in the list, and nothing else is.
@@ -59,7 +62,7 @@ def lists_come_in(stage: Stage, server: Running) -> dict[str, list[str]]:
         (state,) = _states(stage, each)
         rejected = sum(state["reasons"].values())
         told = f"{len(kept):,} targets, {rejected:,} rows rejected, {len(held):,} held"
-        stage.done("06:00", f"{each.place}: {each.title}", told, time.monotonic() - began)
+        stage.done("06:00", f"{each.place}: {each.title}", told, enforced.at - state["fetched"])
     return steady
 
 
@@ -160,19 +163,17 @@ def an_order_arrives(stage: Stage, server: Running) -> None:
     assert [each["target"] for each in impact[0]["held"]] == [DRIVE]
     assert answered(server, PIRATES[0], PLACE)
     stage.done("11:00", "IT: an order of a court arrives", "written; no force without signatures")
-    began = time.monotonic()
     stage.sign(path)
-    signed = time.monotonic()
+    signed = path.with_suffix(".approvals").stat().st_mtime
     stage.until("in force", lambda: blocked(server, PIRATES[0], PLACE))
-    took = time.monotonic() - signed
     assert blocked(server, f"www.{PIRATES[1]}", PLACE)
     assert answered(server, DRIVE, PLACE)
     for place in CLIENTS:
         assert place == PLACE or answered(server, PIRATES[0], place)
     stage.until("verified", lambda: stage.entries(ORDER, "verified"))
     told = f"in force in IT alone, asked over the wire; {DRIVE} held"
-    stage.done("11:20", "IT: two people sign", told, took)
-    del began
+    (enforced,) = stage.entries(ORDER, "enforced")
+    stage.done("11:20", "IT: two people sign", told, enforced.at - signed)
     text = path.read_text().rstrip("\n")
     save(
         path,
@@ -224,6 +225,8 @@ def it_is_appealed_and_lifted(stage: Stage, server: Running) -> None:
         assert late > -0.1, f"{kind}: {late} s before its instant"
         stage.done(hour, f"IT: {why}", "the server switches by itself", max(late, 0.0))
     stage.until("recorded", lambda: len(stage.entries(ORDER, "lifted")) == 2)
+    # How late it was is reckoned from the instant of the event, not from when the order began.
+    assert all(entry.facts["late"] < 3600 for entry in stage.entries(ORDER, "enforced"))
 
 
 def night_falls(stage: Stage, server: Running, crowd: Crowd, out: Path) -> None:
@@ -252,8 +255,11 @@ def night_falls(stage: Stage, server: Running, crowd: Crowd, out: Path) -> None:
     stage.done("21:00", "clients of seven countries, all day", told + again)
 
 
-def the_books_are_closed(stage: Stage, out: Path) -> None:
-    """After the server has stopped: the ledger holds, and the report shows it all."""
+def the_books_are_closed(stage: Stage, out: Path, end: datetime) -> None:
+    """After the server has stopped: the ledger holds, and the report shows it all.
+
+    end: an instant just before the server was stopped, the end of what is reported.
+    """
     told = json.loads(
         stage.run("verify", "--receipt", str(out / "receipt.html"), "--json"),
     )
@@ -267,10 +273,22 @@ def the_books_are_closed(stage: Stage, out: Path) -> None:
     stage.done(
         "22:00", "verify", f"whole: {told['entries']} entries, signed up to {told['sealed']}"
     )
-    today = datetime.now(UTC).date()
-    days = ("--from", str(today - timedelta(1)), "--to", str(today + timedelta(1)))
+    # Counts belong to whole hours.
+    begin = datetime.fromtimestamp(stage.entries()[0].at, UTC).replace(minute=0, second=0)
+    hours = [moment.isoformat(timespec="seconds") for moment in (begin, end)]
     page, words = out / "report.html", out / "report.md"
-    made = stage.run("report", *days, "--html", str(page), "--markdown", str(words), "--json")
+    made = stage.run(
+        "report",
+        "--from",
+        hours[0],
+        "--to",
+        hours[1],
+        "--html",
+        str(page),
+        "--markdown",
+        str(words),
+        "--json",
+    )
     (out / "report.json").write_text(made)
     for text in (page.read_text(), words.read_text(), made):
         for official in stage.lists:
@@ -286,15 +304,16 @@ def _upwards(name: str) -> list[str]:
     return [".".join(labels[at:]) for at in range(len(labels))]
 
 
-def _enforced(stage: Stage, ident: str) -> bool:
+def _enforced(stage: Stage, ident: str) -> Entry | None:
     # With its list: before it is fetched, an order has no targets and is in force all the same.
     feeds = stage.entries(ident, "feed")
-    return bool(feeds) and any(
-        entry.seq > feeds[0].seq for entry in stage.entries(ident, "enforced")
+    return next(
+        (each for each in stage.entries(ident, "enforced") if feeds and each.seq > feeds[0].seq),
+        None,
     )
 
 
-def _states(stage: Stage, official: Official) -> list[dict[str, object]]:
+def _states(stage: Stage, official: Official) -> list[dict[str, Any]]:
     return [
         json.loads(path.read_text())
         for path in (stage.folder / "state" / "feeds").glob(f"{official.ident}-*/state.json")
