@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -277,3 +278,30 @@ def test_public_suffixes_are_those_of_the_package() -> None:
     for name in some:
         for each in ancestors(name):
             assert (ours.section(each) is not None) == theirs.is_public(to_text(each)), each
+
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+COLLECTION = DATA / "overblocking-cases.json"
+
+
+@pytest.mark.skipif(not COLLECTION.exists(), reason="overblocking-cases.json is not there")
+def test_every_case_of_the_collection_is_caught() -> None:
+    """Each target is held, rejected by the importer, or told because nothing ends it."""
+    cases = json.loads(COLLECTION.read_text())["cases"]
+    assert len(cases) == 14
+    targets = [target.partition(" (")[0] for case in cases for target in case["targets"]]
+    listed = [target for target in targets if not target.startswith("lists/")]
+    caught = 0
+    for target in listed:
+        taken = take(f"{target}\n".encode(), date(2026, 8, 1), "agcom-annex")
+        if taken.rejected:
+            assert taken.rejected[0].reason in ("path", "public suffix")
+        else:
+            order, found = reviewed(targeting(target).replace("review = 2030-01-01", ""))
+            assert order.held or "no-end" in [item.kind for item in found], target
+        caught += 1
+    assert caught == len(listed) == 25
+    # The addresses of one case are a list of their own; nearly all are a content network's.
+    addresses = (DATA / "lists" / "es-laliga-collateral-ips-2026-08-22.txt").read_text().split()
+    order, _ = reviewed(targeting(*addresses))
+    assert len(order.held) == 1476
