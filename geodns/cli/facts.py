@@ -182,6 +182,8 @@ def _why_not(
 ) -> str:
     """Why an order is not in force: its status, dates, places, or one that supersedes it."""
     status, end = status_at(one, at), end_at(one, at)
+    if one.waiting:
+        return "too few approvals: see the faults"
     if status not in ("active", "shadow"):
         return f"status {status}"
     if at < one.effective:

@@ -107,7 +107,9 @@ def _deadline(
     if status == "suspended":
         return
     why = None
-    if status != "active":
+    if loaded.waiting:
+        why = "too few people have approved it (geodns orders check)"
+    elif status != "active":
         why = f"its status is {status}"
     elif loaded.held:
         why = f"{len(loaded.held)} of its targets are held (geodns orders check)"

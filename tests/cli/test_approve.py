@@ -13,6 +13,9 @@ from tests.orders.sample import good, write
 SETTINGS = """\
 [server]
 state = "state"
+[geoip]
+databases = []
+geofeeds = ["feed.csv"]
 [orders]
 directories = ["orders"]
 approvals = 2
@@ -36,7 +39,9 @@ def folder(
         assert code == 0
         settings += f'[[orders.approvers]]\nname = "{name}"\nkey = "{json.loads(out)["key"]}"\n'
     (tmp_path / "geodns.toml").write_text(settings)
-    write(tmp_path / "orders", "IT", "a")
+    (tmp_path / "feed.csv").write_text("127.39.0.0/16,IT,,,\n")
+    dated = "effective = 2024-01-01\ndeadline = 2024-01-02"
+    write(tmp_path / "orders", "IT", "a", good("a").replace("effective = 2024-01-01", dated))
     return tmp_path
 
 
@@ -49,6 +54,11 @@ def test_two_people_bring_an_order_into_force(
     assert code == 1
     assert "needs 2 approvals and has 0" in out
     assert "not approved" in run(capsys, "orders", "list")[1]
+    told = run(capsys, "explain", "example.org", "--from", "127.39.0.1")[1]
+    assert "not in force: too few approvals: see the faults" in told
+    assert "warning: " in told
+    assert "needs 2 approvals and has 0" in told
+    assert "too few people have approved it" in run(capsys, "orders", "due", "--within", "1d")[1]
     code, out, _ = run(capsys, "orders", "approve", file, "--key", "Anna.key", "--yes")
     assert code == 0
     assert "approved by Anna; 2 needed" in out
