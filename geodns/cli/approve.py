@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from geodns.orders.approval import Approvers
     from geodns.orders.guard.judge import Known
     from geodns.orders.loaded import Approval, LoadedOrder
+
+SHOWN = 10
+"""Targets of a sort that are shown to who signs."""
 
 
 def approve(
@@ -84,14 +91,21 @@ def approve(
     by = _whose(approvers.keys, seal, key)
     # All files are read before the first is signed: a faulty one leaves nothing half-done.
     known = known_with(orders.popular)
-    read = [(_load(path, known), path) for path in files]
-    documents = []
-    for loaded, path in read:
-        documents.append(_approve(loaded, path, by, seal, approvers, yes=yes, quiet=as_json))
+    read = [_read(path, known) for path in files]
+    documents = [_approve(edition, by, seal, approvers, yes=yes, quiet=as_json) for edition in read]
     if as_json:
         out.document(documents)
     if not all(document["signed"] for document in documents):
         raise typer.Exit(1)
+
+
+class Edition(NamedTuple):
+    """An order as its files were read, once: what is shown is what is signed."""
+
+    path: Path
+    loaded: LoadedOrder
+    data: bytes
+    lists: dict[str, bytes]
 
 
 def _make(path: Path, as_json: bool) -> None:
@@ -126,47 +140,52 @@ def _whose(keys: Mapping[str, str], seal: Seal, path: Path) -> str:
     raise InputFaults([Fault(told, str(path))])
 
 
-def _load(path: Path, known: Known) -> LoadedOrder:
-    from geodns.orders.load import load_path
+def _read(path: Path, known: Known) -> Edition:
+    from geodns.orders.feeds.kept import MARK
+    from geodns.orders.guard.review import review
+    from geodns.orders.read import read_order
+    from geodns.orders.scan import scan_path
+
+    def fetch(name: str) -> bytes:
+        if name.startswith(MARK):
+            raise FileNotFoundError(name)  # what was fetched is not what is signed
+        return (path.parent / name).read_bytes()
 
     if not path.is_file():
         raise InputFaults([Fault("is no file", str(path))])
-    loaded = load_path(path, known)
-    if loaded.faults:
-        raise OrderError(loaded.faults)
-    return loaded.orders[0]
+    found = scan_path(path)
+    _, place = found.files.get(str(path), (None, None))
+    if found.faults or place is None:
+        raise OrderError(found.faults or [Fault("is no order file", str(path))])
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        told = f"cannot be read: {error.strerror or error}"
+        raise InputFaults([Fault(told, str(path))]) from None
+    reading = read_order(str(path), place, data, fetch)
+    if reading.order is None:
+        raise OrderError(reading.faults)
+    return Edition(path, review(reading.order, known)[0], data, reading.lists)
 
 
 def _approve(
-    loaded: LoadedOrder,
-    path: Path,
-    by: str,
-    seal: Seal,
-    approvers: Approvers,
-    *,
-    yes: bool,
-    quiet: bool,
+    edition: Edition, by: str, seal: Seal, approvers: Approvers, *, yes: bool, quiet: bool
 ) -> dict[str, Any]:
     from geodns.console import out
-    from geodns.orders.approval import SUFFIX, content_digest, message
+    from geodns.orders.approval import SUFFIX, message, signed_edition
     from geodns.orders.loaded import Approval
 
-    def fetch(name: str) -> bytes:
-        return (path.parent / name).read_bytes()
-
-    data = path.read_bytes()
-    digest = content_digest(loaded, data, fetch)
+    path, loaded = edition.path, edition.loaded
+    digest = signed_edition(edition.data, edition.lists)
+    file = path.with_name(loaded.order.id + SUFFIX)
     if not quiet:
         _show(loaded, digest)
     signed = yes or typer.confirm(f"Sign it as {by}?")
-    # What was read, shown and is signed must be one edition.
-    if digest != content_digest(loaded, path.read_bytes(), fetch):
-        raise InputFaults([Fault("was changed meanwhile; look at it again", str(path))])
     if signed:
         at = datetime.now(UTC).replace(microsecond=0)
-        signature = seal.sign(message(loaded.order.id, digest, by, at))
-        _add(path.with_name(loaded.order.id + SUFFIX), Approval(by, at, digest, signature))
-    found = approvers.look(loaded, data, fetch)
+        signature = seal.sign(message(loaded, digest, by, at))
+        _add(file, edition, approvers, Approval(by, at, digest, signature))
+    found = approvers.look(loaded, edition.data, edition.lists, lambda _: file.read_bytes())
     document = {
         "order": loaded.order.id,
         "file": str(path),
@@ -184,10 +203,11 @@ def _approve(
 
 
 def _show(loaded: LoadedOrder, digest: str) -> None:
+    from geodns.cli.readable import readable
     from geodns.console import out
-    from geodns.orders.guard.review import targets_of
+    from geodns.orders.compare import text_of
 
-    order = loaded.order
+    order, response = loaded.order, loaded.order.response
     places = "global" if loaded.jurisdiction is None else " ".join(loaded.jurisdiction)
     less = f" less {' '.join(loaded.except_)}" if loaded.except_ else ""
     until = f" until {loaded.expires.isoformat()}" if loaded.expires else ""
@@ -195,19 +215,61 @@ def _show(loaded: LoadedOrder, digest: str) -> None:
     out.line(f"  authority  {order.authority.name} ({order.authority.kind}, {loaded.place})")
     out.line(f"  where      {places}{less}")
     out.line(f"  when       {order.status}, from {loaded.effective.isoformat()}{until}")
-    out.line(f"  targets    {targets_of(loaded):,}, of them {len(loaded.held):,} held")
+    for event in loaded.events:
+        reason = f": {event.reason}" if event.reason else ""
+        out.line(f"  event      {event.kind} {event.at.isoformat()}{reason}")
+    sinkhole = f" to {' '.join(response.addresses)}" if response.addresses else ""
+    out.line(f"  answer     {response.action}{sinkhole}")
+    for sort in ("domains", "exact", "below", "networks", "exempt"):
+        targets = getattr(loaded, sort)
+        shown = ", ".join(readable(text_of(one)) for one in islice(targets, SHOWN))
+        more = f", and {len(targets) - SHOWN:,} more" if len(targets) > SHOWN else ""
+        if targets:
+            out.line(f"  {sort:<10} {shown}{more}")
+    for feed in order.feeds:
+        out.line(f"  list       {feed.url or feed.path}")
+    if loaded.held:
+        out.line(f"  held       {len(loaded.held):,} of them, until they are acknowledged")
     out.line(f"  edition    {digest}")
 
 
-def _add(path: Path, mine: Approval) -> None:
-    """Put an approval into its file; those of other editions go, the history has them."""
-    from geodns.orders.approval import read_approvals, write_approvals
+def _add(path: Path, edition: Edition, approvers: Approvers, mine: Approval) -> None:
+    """Put an approval into its file, if the order is still what was shown.
 
+    Rows that do not count for this edition go: the history of the repository has them.
+    """
+    from geodns.orders.approval import write_approvals
+
+    # Two people may sign at the same moment, on one share.
+    with locked(path.parent):
+        try:
+            fresh = edition.path.read_bytes() == edition.data and all(
+                (path.parent / name).read_bytes() == data for name, data in edition.lists.items()
+            )
+        except OSError:
+            fresh = False
+        if not fresh:
+            told = "was changed meanwhile, or a file that it names; look at it again"
+            raise InputFaults([Fault(told, str(edition.path))])
+        found = approvers.look(
+            edition.loaded, edition.data, edition.lists, lambda _: path.read_bytes()
+        )
+        kept = [row for row in found.approvals if row.by != mine.by]
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.write_text(write_approvals([*kept, mine]), "utf-8")
+            part.replace(path)
+        except OSError as error:
+            told = f"cannot be written: {error.strerror or error}"
+            raise InputFaults([Fault(told, str(path))]) from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep others who do the same out of a folder meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        rows = read_approvals(path.read_bytes()) if path.exists() else []
-    except ValueError as error:
-        raise InputFaults([Fault(str(error), str(path))]) from None
-    kept = [row for row in rows if row.edition == mine.edition and row.by != mine.by]
-    part = path.with_name(path.name + ".part")
-    part.write_text(write_approvals([*kept, mine]), "utf-8")
-    part.replace(path)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

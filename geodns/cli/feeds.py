@@ -111,10 +111,10 @@ def refresh(
                 with out.progress(f"{each.order.order.id}: {each.feed.url}") as advance:
                     done = bring_up_to_date(
                         each.order.order.id,
-                        Path(each.order.path).parent,
                         each.feed,
                         directory,
                         fetching,
+                        certificate=each.certificate,
                         shrunken=shrunken,
                         progress=partial(_advance, advance),
                     )

@@ -195,7 +195,8 @@ def _read_receipt(path: Path, key: str | None) -> tuple[dict[int, str], str | No
     """The hashes that a receipt tells, and what is wrong with its signature."""
     from geodns.ledger.paper import read_page
     from geodns.ledger.receipt import RECEIPT, heads
-    from geodns.ledger.seal import document_message, holds
+    from geodns.ledger.seal import document_message
+    from geodns.model.signature import holds
 
     try:
         document = read_page(path.read_text("utf-8"))
@@ -217,7 +218,8 @@ def _read_proof(path: Path | None, order: str) -> dict[str, Any] | None:
     from hashlib import sha256
 
     from geodns.ledger.receipt import PROOF
-    from geodns.ledger.seal import document_message, holds
+    from geodns.ledger.seal import document_message
+    from geodns.model.signature import holds
 
     if path is None:
         return None

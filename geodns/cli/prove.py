@@ -235,7 +235,8 @@ def _show(document: dict[str, Any], output: Path | None) -> None:
 
 def _check(path: Path, key: str | None, *, json: bool) -> None:
     from geodns.console import out
-    from geodns.ledger.seal import document_message, holds
+    from geodns.ledger.seal import document_message
+    from geodns.model.signature import holds
 
     try:
         document = documents.loads(path.read_bytes())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -83,18 +82,6 @@ def document_message(what: str, document: Mapping[str, Any]) -> bytes:
     """What is signed of a document; ``signed`` itself is left out."""
     rest = {key: value for key, value in document.items() if key != "signed"}
     return f"geodns {what}\n{canonical(rest)}\n".encode()
-
-
-def holds(key: object, signature: object, message: bytes) -> bool:
-    """Whether a signature is that of this public key (both base64) over the message."""
-    if not isinstance(key, str) or not isinstance(signature, str):
-        return False
-    try:
-        public = Ed25519PublicKey.from_public_bytes(b64decode(key, validate=True))
-        public.verify(b64decode(signature, validate=True), message)
-    except (ValueError, InvalidSignature):
-        return False
-    return True
 
 
 def _make(path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 from geodns.errors import LedgerError
 from geodns.ledger.entry import GENESIS, KINDS, Entry, canonical, link
 from geodns.ledger.file import COLUMNS, open_to_read, read_row
-from geodns.ledger.seal import checkpoint_message, holds
+from geodns.ledger.seal import checkpoint_message
+from geodns.model.signature import holds
 
 MOST = 100
 """Breaks that are told; a ledger with more is not worth counting them."""

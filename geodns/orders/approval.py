@@ -7,17 +7,23 @@ easy as it can be.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 from geodns.errors import Fault
+from geodns.model.signature import holds
+from geodns.orders.feeds.kept import MARK
+from geodns.orders.fields import FIRST_YEAR, LAST_YEAR
 from geodns.orders.loaded import Approval, LoadedOrder
+from geodns.orders.read import edition_of
 
 SUFFIX = ".approvals"
+MOST = 65536
+"""Octets of an approvals file at most."""
 HEAD = (
     "# Who approved this order, and which edition of it (docs/approvals.md).\n"
     "# Written by: geodns orders approve\n"
@@ -25,6 +31,14 @@ HEAD = (
 
 Fetch = Callable[[str], bytes]
 """Takes a file's path relative to the order's folder, returns its bytes or raises OSError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """approvals: those that count. lacking: why they are too few, or None."""
+
+    approvals: tuple[Approval, ...]
+    lacking: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,74 +51,66 @@ class Approvers:
     needed: int
     keys: Mapping[str, str]
 
-    def look(self, loaded: LoadedOrder, data: bytes, fetch: Fetch) -> Approved:
-        """What of the approvals beside an order holds for this edition of it."""
-        text = content_digest(loaded, data, fetch)
+    def look(
+        self, loaded: LoadedOrder, data: bytes, lists: Mapping[str, bytes], fetch: Fetch
+    ) -> Approved:
+        """What of the approvals beside an order holds for this edition of it.
+
+        data, lists: the bytes of the order file and of what was read with it. fetch: reads the
+        approvals.
+        """
+        digest = signed_edition(data, lists)
         file = loaded.order.id + SUFFIX
+        told = ""
         try:
-            rows, told = read_approvals(fetch(file)), ""
+            rows = read_approvals(fetch(file))
         except FileNotFoundError:
-            rows, told = [], ""
+            rows = []
         except (OSError, ValueError) as error:
             rows, told = [], f"; {file}: {getattr(error, 'strerror', None) or error}"
         good: dict[str, Approval] = {}
+        strangers = 0
         for row in rows:
-            why = self._wrong(loaded.order.id, text, row)
-            if why is None:
-                good.setdefault(row.by, row)
+            key = self.keys.get(row.by)
+            if key is None:
+                strangers += 1
+            elif row.edition != digest:
+                told += f"; that of {row.by} is of another edition"
+            elif not holds(key, row.signature, message(loaded, digest, row.by, row.at)):
+                told += f"; that of {row.by} has a signature that does not hold"
             else:
-                told += f"; that of {row.by} {why}"
+                good.setdefault(row.by, row)
+        if strangers:
+            told += f"; {strangers} of nobody whom the settings name count for nothing"
         approvals = tuple(good.values())
-        if len(approvals) >= self.needed or not loaded.may_have_force:
+        if len(approvals) >= self.needed:
             return Approved(approvals, None)
         by = f" ({', '.join(sorted(good))})" if good else ""
-        needs = f"needs {self.needed} approvals and has {len(approvals)}{by}"
+        count = f"{self.needed} approval{'s' * (self.needed != 1)}"
+        needs = f"needs {count} and has {len(approvals)}{by}"
         return Approved(approvals, f"{needs}{told}; see: geodns orders approve")
 
-    def _wrong(self, order: str, digest: str, row: Approval) -> str | None:
-        from geodns.ledger.seal import holds
 
-        key = self.keys.get(row.by)
-        if key is None:
-            return "counts for nothing: no approver of the settings has this name"
-        if row.edition != digest:
-            return "is of another edition"
-        if not holds(key, row.signature, message(order, digest, row.by, row.at)):
-            return "has a signature that does not hold"
-        return None
+def signed_edition(data: bytes, lists: Mapping[str, bytes]) -> str:
+    """What is signed of an edition: SHA-256 (hex) over the order file and what lies beside it.
 
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """approvals: those that count. lacking: why the edition has no force yet, or None."""
-
-    approvals: tuple[Approval, ...]
-    lacking: str | None
-
-
-def content_digest(loaded: LoadedOrder, data: bytes, fetch: Fetch) -> str:
-    """What is signed of an edition: SHA-256 (hex) over the order file and the files it names.
-
-    Not of what feeds fetch: the file names where from, and whose signature lists must have.
-    Raises OSError where a file is gone.
+    lists: what was read with it. What feeds fetch is left out: the file names where from, and whose
+    signature lists must have. Without such feeds it is the edition that the ledger names.
     """
-    targets, feeds = loaded.order.targets, loaded.order.feeds
-    beside = [*targets.files, *(feed.path for feed in feeds), *(feed.openpgp for feed in feeds)]
-    digest = sha256(b"%d\n" % len(data) + data)
-    for name in dict.fromkeys(beside):
-        if name is not None:
-            content = fetch(name)
-            digest.update(f"{name}\n{len(content)}\n".encode() + content)
-    return digest.hexdigest()
+    beside = {name: content for name, content in lists.items() if not name.startswith(MARK)}
+    return edition_of(data, beside)
 
 
-def message(order: str, digest: str, by: str, at: datetime) -> bytes:
-    """What an approver signs. at: aware."""
-    return f"geodns approval\n{order}\n{digest}\n{by}\n{_moment(at)}\n".encode()
+def message(loaded: LoadedOrder, digest: str, by: str, at: datetime) -> bytes:
+    """What an approver signs: this edition, in the folder of this place. at: aware."""
+    said = "geodns approval 1", loaded.place, loaded.order.id, digest, by, _moment(at)
+    return "".join(f"{line}\n" for line in said).encode()
 
 
 def read_approvals(data: bytes) -> list[Approval]:
     """The rows of an approvals file. Raises ValueError that says what is wrong."""
+    if len(data) > MOST:
+        raise ValueError(f"is larger than {MOST:,} octets")
     try:
         found = tomllib.loads(data.decode())
     except (ValueError, RecursionError) as error:
@@ -122,9 +128,13 @@ def write_approvals(rows: Sequence[Approval]) -> str:
 
 def _lines(rows: Sequence[Approval]) -> Iterator[str]:
     for row in rows:
-        name = row.by.replace("\\", "\\\\").replace('"', '\\"')
-        yield f'\n[[approval]]\nby        = "{name}"\nat        = {_moment(row.at)}\n'
-        yield f'edition   = "{row.edition}"\nsignature = "{row.signature}"\n'
+        yield f"\n[[approval]]\nby        = {_quoted(row.by)}\nat        = {_moment(row.at)}\n"
+        yield f"edition   = {_quoted(row.edition)}\nsignature = {_quoted(row.signature)}\n"
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML: JSON's, but for one character that JSON leaves as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _row(number: int, row: Any) -> Approval:
@@ -134,9 +144,10 @@ def _row(number: int, row: Any) -> Approval:
     for key, kind in keys.items():
         if not isinstance(row[key], kind):
             raise ValueError(f"approval {number}: {key} is no {kind.__name__}")
-    if row["at"].tzinfo is None:
-        raise ValueError(f"approval {number}: at has no offset from UTC")
-    return Approval(row["by"], row["at"].astimezone(UTC), row["edition"], row["signature"])
+    at = row["at"]
+    if at.tzinfo is None or at.microsecond or not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(f"approval {number}: at is no instant in whole seconds with an offset")
+    return Approval(row["by"], at.astimezone(UTC), row["edition"], row["signature"])
 
 
 def _moment(at: datetime) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from geodns.errors import Fault
 from geodns.model.namelist import NameList
-from geodns.orders.approval import Approved, Approvers, unapproved
+from geodns.orders.approval import Approvers, unapproved
 from geodns.orders.feeds.kept import MARK
 from geodns.orders.guard.judge import Known, bundled_known
 from geodns.orders.guard.review import review, targets_of
@@ -210,7 +210,7 @@ class OrderLoader:
                         files[name] = fetch(name)
                     return files[name]
 
-                order = self._approve(entry, order, data, again)
+                order = self._approve(entry, order, data, reading.lists, again)
             former = None if old is None else old.good or old.before
             before = None if former is None else targets_of(former)
             self._good(entry, reading, order, data, before)
@@ -219,16 +219,18 @@ class OrderLoader:
         return 1
 
     def _approve(
-        self, entry: _Entry, order: LoadedOrder, data: bytes, fetch: Callable[[str], bytes]
+        self,
+        entry: _Entry,
+        order: LoadedOrder,
+        data: bytes,
+        lists: Mapping[str, bytes],
+        fetch: Callable[[str], bytes],
     ) -> LoadedOrder:
-        """The edition with its approvals, waiting where they are too few."""
+        """The edition with its approvals, waiting where they are too few to have force."""
         assert self._approvers is not None
-        try:
-            found = self._approvers.look(order, data, fetch)
-        except OSError as error:
-            found = Approved((), f"cannot be approved: {error.filename}: {error.strerror}")
-        order = replace(order, approvals=found.approvals)
-        if found.lacking is None:
+        found = self._approvers.look(order, data, lists, fetch)
+        order = replace(order, approvals=found.approvals, signed=found.lacking is None)
+        if found.lacking is None or not order.may_have_force:
             return order
         before = self._before(order.path, order.place)
         # What never had force stands in for nothing.
@@ -278,11 +280,12 @@ class OrderLoader:
         order = read_order(path, kept.place, kept.data, fetch).order
         if order is None:
             return None
-        return replace(review(order, self._known)[0], last_good=True)
+        # Without force an edition may be kept that nobody has approved.
+        signed = self._approvers is None or order.may_have_force
+        return replace(review(order, self._known)[0], last_good=True, signed=signed)
 
     def _gather(self, faults: list[Fault], parsed: int, *, whole: bool) -> Loaded:
         winners, doubles = self._unique()
-        faults += doubles.values()
         orders: list[LoadedOrder] = []
         findings: list[Finding] = []
         refused: list[str] = []
@@ -291,7 +294,13 @@ class OrderLoader:
             faults += entry.faults
             waiting += entry.unapproved
             order = entry.good or entry.before
-            if order is None or path in doubles:
+            if path in doubles:
+                # A file that nobody has approved is no reason not to start.
+                idle = order is not None and order.waiting
+                (waiting if idle else faults).append(doubles[path])
+                refused += [] if idle else [path]
+                continue
+            if order is None:
                 refused.append(path)
                 continue
             orders.append(order)
@@ -329,9 +338,11 @@ class OrderLoader:
                 doubles[path] = Fault(told, path, None, "id")
         return winners, doubles
 
-    def _seniority(self, path: str) -> tuple[bool, bool, str]:
+    def _seniority(self, path: str) -> tuple[bool, bool, bool, str]:
         kept = self._last_good is not None and path in self._last_good
-        return path not in self._in_force, not kept, path
+        order = self._entries[path].good or self._entries[path].before
+        waiting = order is not None and order.waiting
+        return waiting, path not in self._in_force, not kept, path
 
     def _keep(self) -> Iterable[Fault]:
         """Bring the directory of last good editions up to date."""
@@ -361,7 +372,12 @@ def load_path(path: Path, known: Known | None = None, approvers: Approvers | Non
 
 def _same(old: _Entry, data: bytes, fetch: Callable[[str], bytes]) -> bool:
     """Whether the bytes are those that were read before."""
-    try:
-        return edition_of(data, {name: fetch(name) for name in old.lists}) == old.edition
-    except OSError:
-        return False
+    files: dict[str, bytes] = {}
+    for name, signature in old.lists.items():
+        try:
+            files[name] = fetch(name)
+        except OSError:
+            # What was not there and is not there is the same.
+            if signature is not None:
+                return False
+    return edition_of(data, files) == old.edition

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
@@ -71,7 +71,9 @@ class LoadedOrder:
     (hex) over the bytes of the file and its lists. last_good: an earlier edition, standing
     in for a file that is faulty now. held: targets that are in the lists, and out of force.
     events: in the order of time; what they make of the order at an instant says force.as_of.
-    approvals: those of this edition that count. waiting: it has no force until people approve it.
+    approvals: those of this edition that count. signed: whether they are as many as the settings
+    want. waiting: it has no force until they are. certificates: the files that ``openpgp`` of its
+    feeds names.
     """
 
     order: Order
@@ -94,7 +96,9 @@ class LoadedOrder:
     held: tuple[Held, ...] = ()
     events: tuple[Dated, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    signed: bool = True
     waiting: bool = False
+    certificates: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def may_have_force(self) -> bool:

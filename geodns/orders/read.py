@@ -124,6 +124,7 @@ class _Reader:
         self.fetch, self.reading, self.today = fetch, reading, today
         self._lines: dict[Path, int] | None = None
         self._big = NameList()
+        self.certificates: dict[str, bytes] = {}
 
     def fault(self, path: Path, message: str) -> None:
         if self._lines is None:
@@ -179,6 +180,7 @@ class _Reader:
             review=instants.get("review"),
             issued=instants.get("issued"),
             edition=edition_of(self.data, self.reading.lists),
+            certificates=self.certificates,
             events=settle(
                 events,
                 (self._big, *(lists[key] for key in ("domains", "below"))),
@@ -335,6 +337,8 @@ class _Reader:
     ) -> bool:
         """Add what feeds give. Whether there is one that gives, or will once it is fetched."""
         for index, feed in enumerate(order.feeds):
+            if feed.openpgp is not None:
+                self._certificate(("feeds", index, "openpgp"), feed.openpgp)
             where = ("feeds", index, "path" if feed.path is not None else "url")
             name = feed.path or MARK + feed_key(order.id, feed.url or "")
             told = _path_fault(name) if feed.path is not None else None
@@ -365,6 +369,18 @@ class _Reader:
             self._merge_feed(found, lists, networks)
         return bool(order.feeds)
 
+    def _certificate(self, where: Path, name: str) -> None:
+        """Read what lists are to be signed by: it is a part of the edition like a list."""
+        told = _path_fault(name)
+        if told is None:
+            try:
+                content = self.reading.lists.get(name) or self.fetch(name)
+                self.certificates[name] = self.reading.lists[name] = content
+            except OSError as error:
+                told = f"{name!r} cannot be read: {error.strerror or error}"
+        if told is not None:
+            self.fault(where, told)
+
     def _merge_feed(
         self, found: Taken, lists: dict[str, dict[bytes, int]], networks: dict[Network, None]
     ) -> None:
@@ -393,6 +409,8 @@ class _Reader:
 
 def _path_fault(name: str) -> str | None:
     pure = PurePosixPath(name)
-    if not pure.parts or "\0" in name or pure.is_absolute() or ".." in pure.parts:
+    inside = pure.parts and not pure.is_absolute() and ".." not in pure.parts
+    # What is kept of feeds is called so.
+    if not inside or "\0" in name or name.startswith(MARK):
         return f"{name!r} is not a file in the order's folder"
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -108,12 +108,13 @@ def _name(text: str) -> str:
 
 def _ed25519(text: str) -> str:
     try:
-        good = len(b64decode(text, validate=True)) == 32
+        octets = b64decode(text, validate=True)
     except ValueError:
-        good = False
-    if not good:
+        octets = b""
+    if len(octets) != 32:
         raise ValueError(f"{text!r} is no Ed25519 public key: 32 octets in base64")
-    return text
+    # Base64 has several spellings of the same octets: one key is one person.
+    return b64encode(octets).decode()
 
 
 def _info_url(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,67 @@ def test_settings_under_which_nothing_could_come_into_force(
         code, _, err = run(capsys, "orders", "list")
         assert code == 2
         assert told in err
+
+
+def test_what_is_shown_is_what_is_signed(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder / "orders", "IT", "b", good("b", "innocent.example"))
+    asked: list[str] = []
+
+    def exchange(question: str) -> bool:
+        asked.append(question)
+        # While she reads the first order, somebody exchanges the second.
+        write(folder / "orders", "IT", "b", good("b", "evil.example"))
+        return True
+
+    monkeypatch.setattr("typer.confirm", exchange)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    files = ("orders/IT/a.toml", "orders/IT/b.toml")
+    code, out, err = run(capsys, "orders", "approve", *files, "--key", "Anna.key")
+    assert code == 2
+    assert "innocent.example" in out
+    assert "b.toml: was changed meanwhile" in err
+    assert len(asked) == 2
+    assert not (folder / "orders" / "IT" / "b.approvals").exists()
+
+
+def test_nothing_is_signed_without_a_yes(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    code, out, _ = run(capsys, "orders", "approve", "orders/IT/a.toml", "--key", "Anna.key")
+    assert (code, "approved by nobody" in out) == (1, True)
+    assert "domains    example.org" in out
+
+
+def test_one_key_is_one_person_however_it_is_spelt(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (folder / "geodns.toml").read_text()
+    key = re.findall(r'key = "(.*)"', text)[0]
+    # The last letter before the = holds two bits that mean nothing.
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    twin = key[:-2] + letters[letters.index(key[-2]) ^ 1] + "="
+    assert twin != key
+    other = re.findall(r'key = "(.*)"', text)[1]
+    (folder / "geodns.toml").write_text(text.replace(other, twin))
+    code, _, err = run(capsys, "orders", "list")
+    assert (code, "twice" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "../../secret", "feed:x"])
+def test_certificates_lie_beside_the_order(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    feed = '\n[[feeds]]\nurl = "https://l.example/"\nsignature = "https://l.example/s"\n'
+    feed += f'openpgp = "{name}"\n'
+    write(folder / "orders", "IT", "b", good("b") + feed)
+    for arguments in (
+        ("check",),
+        ("approve", "orders/IT/b.toml", "--key", "Anna.key", "--yes"),
+    ):
+        code, out, err = run(capsys, "orders", *arguments)
+        assert code == 2
+        assert "is not a file in the order's folder" in out + err

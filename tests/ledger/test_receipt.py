@@ -11,9 +11,10 @@ import pytest
 from geodns.ledger.paper import page, read_page
 from geodns.ledger.read import Ledger
 from geodns.ledger.receipt import RECEIPT, heads, receipt
-from geodns.ledger.seal import Seal, document_message, holds
+from geodns.ledger.seal import Seal, document_message
 from geodns.ledger.verify import verify
 from geodns.ledger.writer import Writer
+from geodns.model.signature import holds
 
 AT = 1_700_000_000.0
 EVIL = "</script><script>alert(1)</script><b>&amp;"

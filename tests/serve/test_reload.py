@@ -16,7 +16,7 @@ from geodns.config import load_settings
 from geodns.errors import DatabaseError, OrderError, ServerError
 from geodns.ledger.seal import Seal
 from geodns.model.name import parse
-from geodns.orders.approval import content_digest, message, write_approvals
+from geodns.orders.approval import message, signed_edition, write_approvals
 from geodns.orders.load import load_path
 from geodns.orders.loaded import Approval
 from geodns.policy.snapshot import Snapshot
@@ -321,9 +321,9 @@ async def test_an_order_comes_into_force_with_its_last_approval(world: World) ->
     path = world.orders / "it-x.toml"
     save(path, order("it-x", "x.example"))
     (loaded,) = load_path(path).orders
-    digest = content_digest(loaded, path.read_bytes(), lambda _: b"")
+    digest = signed_edition(path.read_bytes(), {})
     rows = [
-        Approval(name, NOW, digest, seal.sign(message("it-x", digest, name, NOW)))
+        Approval(name, NOW, digest, seal.sign(message(loaded, digest, name, NOW)))
         for name, seal in people.items()
     ]
     async with world.running() as reloader:
@@ -333,7 +333,7 @@ async def test_an_order_comes_into_force_with_its_last_approval(world: World) ->
         await until(lambda: names(reloader, "x.example") == [True] and not reloader.faults)
         # Who may approve is a setting: what is in force stays until it is changed.
         save(world.settings, text.replace('"Bert"', '"Carl"'))
-        await until(lambda: "counts for nothing" in str(reloader.faults))
+        await until(lambda: "count for nothing" in str(reloader.faults))
         assert names(reloader, "x.example") == [True]
         save(world.settings, text.split("\n[orders]")[0])
         await until(lambda: not reloader.faults)

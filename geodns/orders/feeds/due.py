@@ -3,8 +3,8 @@
 ``python -m geodns.orders.feeds.due`` is what a running server starts when a list is due: a
 process of its own, so that neither what fetching needs nor what a hostile list does stays in
 the server. From its standard input it reads a JSON object: ``feeds``, each with ``order`` (id),
-``folder`` (of the order file) and ``feed`` (its table), as the server has them in use, whatever
-stands in files by now; and ``reports``, what APIs are to be told: feed's key -> item -> what. It
+``feed`` (its table) and ``certificate`` (base64), as the server has them in use, whatever stands in
+files by now; and ``reports``, what APIs are to be told: feed's key -> item -> what. It
 prints a JSON document for each feed it has tried.
 """
 
@@ -15,6 +15,7 @@ import fcntl
 import json
 import sys
 import time
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -51,9 +52,17 @@ class Fed(NamedTuple):
 
     def job(self) -> dict[str, Any]:
         """What the program below needs to know of it, JSON-ready."""
-        folder = str(Path(self.order.path).parent)
-        feed = self.feed.model_dump(mode="json")
-        return {"order": self.state.order, "folder": folder, "feed": feed}
+        certificate = self.certificate
+        return {
+            "order": self.state.order,
+            "feed": self.feed.model_dump(mode="json"),
+            "certificate": None if certificate is None else b64encode(certificate).decode(),
+        }
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The OpenPGP certificate of its publisher, as it was read with the order."""
+        return self.order.certificates.get(self.feed.openpgp or "")
 
     @property
     def reports_due(self) -> float:
@@ -76,7 +85,8 @@ class Fed(NamedTuple):
 
 
 def _is_fetched(order: LoadedOrder) -> bool:
-    return order.order.status in FETCHED or order.may_have_force
+    # Nobody's word alone sends credentials anywhere.
+    return order.signed and (order.order.status in FETCHED or order.may_have_force)
 
 
 def fed(orders: Iterable[LoadedOrder], directory: Path) -> Iterator[Fed]:
@@ -120,8 +130,13 @@ def main(arguments: list[str] | None = None) -> int:
                 feed = Feed.model_validate(job["feed"])
                 kept = KeptFeed(chosen.directory, job["order"], feed.url or "")
                 if chosen.fetch and due_at(feed, kept.state()) <= time.time():
-                    folder = Path(job["folder"])
-                    done = refresh(job["order"], folder, feed, chosen.directory, fetching)
+                    done = refresh(
+                        job["order"],
+                        feed,
+                        chosen.directory,
+                        fetching,
+                        certificate=b64decode(job["certificate"] or ""),
+                    )
                     _say({"outcome": done.outcome, **asdict(done.state)})
                 if wanted := reports.get(feed_key(job["order"], feed.url or "")):
                     _report(kept, feed, wanted, fetching)

@@ -56,18 +56,18 @@ def pause(feed: Feed, failures: int) -> float:
 
 def refresh(
     order: str,
-    folder: Path,
     feed: Feed,
     directory: Path,
     fetching: Fetching,
     *,
+    certificate: bytes | None = None,
     shrunken: bool = False,
     now: float | None = None,
     progress: Progress | None = None,
 ) -> Refreshed:
     """Bring one feed with a URL up to date.
 
-    order: its order's id; folder: where the order file is. directory: the folder of all feeds.
+    order: its order's id. directory: the folder of all feeds. certificate: what ``openpgp`` names.
     shrunken: take a list that has lost more than half. Never raises for what a publisher does:
     that is in the state. Raises OSError where the folder cannot be written.
     """
@@ -86,7 +86,7 @@ def refresh(
             state.failures, state.fault = 0, None
             kept.note(state)
             return Refreshed(state, "unchanged")
-        _verify(folder, feed, found.data, fetching)
+        _verify(feed, found.data, fetching, certificate)
         day = datetime.fromtimestamp(moment, UTC).date()
         taken = take(
             found.data, day, TICKETS.name if feed.api else feed.format, feed.match, progress
@@ -167,7 +167,7 @@ def _sort(line: str) -> str:
     return "IPv6 addresses" if ":" in line else "IPv4 addresses"
 
 
-def _verify(folder: Path, feed: Feed, data: bytes, fetching: Fetching) -> None:
+def _verify(feed: Feed, data: bytes, fetching: Fetching, certificate: bytes | None) -> None:
     if feed.signature is None:
         return
     assert feed.url is not None
@@ -178,13 +178,7 @@ def _verify(folder: Path, feed: Feed, data: bytes, fetching: Fetching) -> None:
     if feed.minisign is not None:
         verify_minisign(data, signature, feed.minisign)
     elif feed.openpgp is not None:
-        path = folder / feed.openpgp
-        try:
-            certificate = path.read_bytes()
-        except OSError as error:
-            told = f"the certificate {feed.openpgp} cannot be read: {error.strerror or error}"
-            raise FeedFault(told) from None
-        verify_openpgp(data, signature, certificate)
+        verify_openpgp(data, signature, certificate or b"")
 
 
 def _authorization(feed: Feed) -> str | None:

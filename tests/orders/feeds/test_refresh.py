@@ -58,8 +58,15 @@ class Desk:
     def refresh(self, now: float = DAY, *, shrunken: bool = False) -> Refreshed:
         order = self.order()
         feed = order.order.feeds[0]
+        certificate = order.certificates.get(feed.openpgp or "")
         return refresh(
-            "it-x", self.path.parent, feed, self.feeds, QUICK, now=now, shrunken=shrunken
+            "it-x",
+            feed,
+            self.feeds,
+            QUICK,
+            certificate=certificate,
+            now=now,
+            shrunken=shrunken,
         )
 
     def names(self) -> list[str]:
@@ -214,7 +221,7 @@ def test_openpgp(tmp_path: Path, publisher: Publisher) -> None:
     url = publisher.put("/list", many(3))
     publisher.put("/list.sig", signed(many(3), key))
     desk = Desk(tmp_path, url, f'signature = "{url}.sig"\nopenpgp = "authority.asc"')
-    assert "authority.asc cannot be read" in (desk.refresh(DAY).state.fault or "")
+    assert "'authority.asc' cannot be read" in desk.loader.load().faults[0].message
     (desk.path.parent / "authority.asc").write_text(str(key.extract_certificate()))
     assert desk.refresh(2 * DAY).state.fault is None
     publisher.put("/list", many(4))

@@ -74,8 +74,7 @@ class Desk:
     def refresh(self, now: float | None = None, *, shrunken: bool = False) -> Refreshed:
         order = self.order()
         feed = order.order.feeds[0]
-        folder = self.path.parent
-        return refresh("it-shield", folder, feed, self.feeds, QUICK, now=now, shrunken=shrunken)
+        return refresh("it-shield", feed, self.feeds, QUICK, now=now, shrunken=shrunken)
 
     def report(self, wanted: dict[str, str], now: float | None = None) -> Reported:
         feed = self.order().order.feeds[0]
@@ -194,7 +193,7 @@ def test_what_may_pass_is_tried_again_and_a_slow_platform_is_not_waited_for(
     api.slow[TICKETS] = 3.0
     order = desk.order()
     hasty = Fetching(timeout=0.2, size=1 << 20, attempts=1)
-    done = refresh("it-shield", desk.path.parent, order.order.feeds[0], desk.feeds, hasty)
+    done = refresh("it-shield", order.order.feeds[0], desk.feeds, hasty)
     assert "did not answer within 0.2 s" in (done.state.fault or "")
     assert desk.names() == ["one.example"]
 
