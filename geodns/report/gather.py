@@ -93,8 +93,8 @@ def report(
         "carried_out": _carried_out(lives, window),
         "guard": {**guarded(lives, window), "refused": refused(rest, window)},
         "lists": lists(lives, window),
-        "blocked": _dated(publish(counts["blocks"], window, threshold, _hulls(lives, "force"))),
-        "shadow": _dated(publish(counts["shadow"], window, threshold, _hulls(lives, "shadow"))),
+        "blocked": _dated(publish(counts["blocks"], window, threshold, _spans(lives, "force"))),
+        "shadow": _dated(publish(counts["shadow"], window, threshold, _spans(lives, "shadow"))),
         "interruptions": [
             {"from": instant(begin), "until": None if end is None else instant(end), "why": why}
             for begin, end, why in away
@@ -110,13 +110,13 @@ def report(
 Away = Sequence[tuple[float, float | None]]
 
 
-def _hulls(lives: Iterable[Life], effect: str) -> dict[str, tuple[float, float | None]]:
-    """From the first to the last instant at which orders had an effect."""
-    found: dict[str, tuple[float, float | None]] = {}
+def _spans(lives: Iterable[Life], effect: str) -> dict[str, list[tuple[float, float | None]]]:
+    """When orders had an effect."""
+    found: dict[str, list[tuple[float, float | None]]] = {}
     for life in lives:
-        spans = [span for span in life.spans if span.effect == effect]
+        spans = [(span.begin, span.end) for span in life.spans if span.effect == effect]
         if spans:
-            found[life.order] = spans[0].begin, spans[-1].end
+            found[life.order] = spans
     return found
 
 

@@ -21,8 +21,9 @@ THRESHOLD = 10
 
 Hours = Mapping[tuple[str, str], Counter[float]]
 """Counts by hour (its start, epoch seconds), of cells: an order in a place."""
-Spans = Mapping[str, tuple[float, float | None]]
-"""From when until when an order can have counted; all the time where it is not told."""
+Spans = Mapping[str, Sequence[tuple[float, float | None]]]
+"""From when until when an order can have counted, in the order of time; all the time where it is
+not told."""
 _NONE: Spans = {}
 
 
@@ -102,9 +103,7 @@ def _over_time(
         sums = [0] * len(bins)
         for hour, count in hours.items():
             sums[bisect_right(starts, hour) - 1] += count
-        reach = [
-            (*_reach(spans.get(order), starts), each.total()) for order, each in orders.items()
-        ]
+        reach = [(_reach(spans.get(order), starts), each.total()) for order, each in orders.items()]
         if _safe(sums, reach, threshold):
             told = [
                 {"from": start, "until": end, "count": count}
@@ -114,24 +113,35 @@ def _over_time(
     return {"step": None, "bins": []}
 
 
-def _reach(span: tuple[float, float | None] | None, starts: Sequence[float]) -> tuple[int, int]:
-    """The first and the last of the bins in which an order can have counted."""
-    if span is None:
-        return 0, len(starts) - 1
-    begin, end = span
-    last = len(starts) - 1 if end is None else bisect_left(starts, end) - 1
-    return max(bisect_right(starts, begin) - 1, 0), max(last, 0)
+def _reach(
+    spans: Sequence[tuple[float, float | None]] | None, starts: Sequence[float]
+) -> list[int]:
+    """The bins in which an order can have counted."""
+    if spans is None:
+        return [*range(len(starts))]
+    found: set[int] = set()
+    for begin, end in spans:
+        last = len(starts) if end is None else bisect_left(starts, end)
+        found.update(range(max(bisect_right(starts, begin) - 1, 0), max(last, 1)))
+    return sorted(found)
 
 
-def _safe(sums: Sequence[int], reach: Iterable[tuple[int, int, int]], threshold: int) -> bool:
+def _safe(sums: Sequence[int], reach: Iterable[tuple[Sequence[int], int]], threshold: int) -> bool:
     """Whether no bin is small, nor what is left of a run of bins without the orders that were in
     force in these bins alone.
 
     What such orders counted is all in the bins: who takes it away has what the others counted
-    there, and by that also what orders that reach into the bins counted elsewhere.
+    there, and by that also what orders that reach into the bins counted elsewhere. An order that
+    was out of force in between would give more sets of bins away than runs: no step is safe that
+    shows it.
     """
     ending: defaultdict[int, Counter[int]] = defaultdict(Counter)
-    for first, last, count in reach:
+    for bins, count in reach:
+        if not bins:
+            return False
+        first, last = bins[0], bins[-1]
+        if last - first + 1 != len(bins):
+            return False
         ending[last][first] += count
     for first in range(len(sums)):
         here = within = 0

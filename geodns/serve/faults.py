@@ -21,9 +21,10 @@ class Faults:
         self._now: dict[str, tuple[Fault, ...]] = {}
         self._said: set[tuple[str, Fault, Signature]] = set()
 
-    def all(self) -> tuple[Fault, ...]:
-        """All that was wrong when it was last settled."""
-        return tuple(fault for faults in self._shown.values() for fault in faults)
+    def all(self, less: str | None = None) -> tuple[Fault, ...]:
+        """All that was wrong when it was last settled; less: but for what is about this."""
+        shown = self._shown.items()
+        return tuple(fault for about, faults in shown if about != less for fault in faults)
 
     def settle(self) -> None:
         """Show what was set: now that what was repaired is in force too, and say so."""

@@ -16,11 +16,13 @@ LastGood = Callable[[str, str], LoadedOrder | None]
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """orders: to be in force by their dates. refused: files without any usable edition."""
+    """orders: to be in force by their dates. faults: what is wrong, with unapproved: editions that
+    wait for people. refused: files without any usable edition."""
 
     orders: tuple[LoadedOrder, ...]
     faults: tuple[Fault, ...]
     refused: tuple[str, ...]
+    unapproved: tuple[Fault, ...] = ()
 
 
 def misplaced(orders: Sequence[LoadedOrder], table: PlaceTable) -> tuple[Fault, ...]:
@@ -50,4 +52,4 @@ def accept(
         else:
             refused.append(order.path)
     told = (*loaded.faults, *loaded.unapproved, *faults)
-    return Accepted(tuple(orders), told, tuple(refused))
+    return Accepted(tuple(orders), told, tuple(refused), loaded.unapproved)

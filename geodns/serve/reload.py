@@ -114,6 +114,11 @@ class Reloader:
         return self._faults.all()
 
     @property
+    def refusals(self) -> tuple[Fault, ...]:
+        """The same, but for orders that only wait for people to approve them."""
+        return self._faults.all(less="approvals")
+
+    @property
     def table(self) -> PlaceTable:
         """The place tables in use."""
         return self._locating.table
@@ -149,7 +154,7 @@ class Reloader:
             if self._witness is not None:
                 await self._witness.received(self.orders)
             self.load = await self._compile()
-        self._faults.set("orders", accepted.faults)
+        self._tell(accepted)
         self._faults.settle()
         for path in accepted.refused:
             log.warning("%s is left out (--skip-bad-orders)", path)
@@ -188,6 +193,11 @@ class Reloader:
                 except (GeodnsError, OSError) as error:
                     self._failures += 1
                     self._faults.set("reload", [Fault(f"the reload failed: {error}")])
+                except Exception as error:
+                    # Whatever some file brings about, serving goes on with what is in force.
+                    self._failures += 1
+                    told = f"the reload failed: internal error: {type(error).__name__}: {error}"
+                    self._faults.set("reload", [Fault(told)])
                 self._faults.settle()
                 if scan:
                     scanned = time.monotonic()
@@ -227,7 +237,7 @@ class Reloader:
             self._locating.take(loaded.orders, self.orders)
             accepted = self._accept(loaded)
             orders = accepted.orders
-            self._faults.set("orders", accepted.faults)
+            self._tell(accepted)
             other_orders = _editions(orders) != _editions(self.orders)
             if await self._waits(orders):
                 orders, other_orders = self.orders, False
@@ -372,6 +382,11 @@ class Reloader:
 
     def _accept(self, loaded: Loaded) -> Accepted:
         return accept(loaded, self.orders, self._loader.last_good, self.table)
+
+    def _tell(self, accepted: Accepted) -> None:
+        waiting = accepted.unapproved
+        self._faults.set("orders", [each for each in accepted.faults if each not in waiting])
+        self._faults.set("approvals", waiting)
 
     def _never_block(self) -> tuple[bytes, ...]:
         return tuple(name.parse(text) for text in self.settings.orders.never_block)

@@ -122,7 +122,7 @@ class Witness:
         await self.book.keep(list(self._counts(supervisor.blocks(), self._hour)))
 
     async def _look(self, reloader: Reloader, supervisor: Supervisor) -> None:
-        drafts = [*self._refusals(reloader.faults)]
+        drafts = [*self._refusals(reloader.refusals)]
         self._digest = reloader.load.digest
         if self.book.openings != self._openings:
             # Another file may be in its place, which knows nothing yet.
@@ -162,7 +162,8 @@ class Witness:
             if standing.loaded.get(ident) != edition:
                 if (ident, edition) not in standing.received:
                     yield self._draft("received", _described(loaded), ident)
-                yield self._draft("loaded", {"edition": edition}, ident)
+                if not loaded.waiting:
+                    yield self._draft("loaded", {"edition": edition}, ident)
             if loaded.held:
                 facts = _held(loaded)
                 if standing.held.get(ident) != canonical(facts):

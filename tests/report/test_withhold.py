@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -123,18 +124,34 @@ def test_who_knows_how_it_is_made_learns_nothing_either() -> None:
     assert withheld > 20
 
 
-def test_nor_can_a_day_of_an_order_be_told_from_when_orders_were_in_force() -> None:
-    """An order that was in force on one day alone, beside others: what is left of the day."""
+FIRST, SECOND, THIRD = (
+    (OCTOBER + day * DAY + HOUR, OCTOBER + (day + 1) * DAY - 1) for day in range(3)
+)
+Spans = dict[str, list[tuple[float, float | None]]]
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        {"it-a": [FIRST], "it-b": [(OCTOBER - DAY, SECOND[1])], "it-c": [(SECOND[0], None)]},
+        {"it-a": [FIRST], "it-b": [SECOND], "it-c": [(FIRST[0], SECOND[1])], "it-d": [THIRD]},
+        {"it-a": [FIRST, (FIRST[1], SECOND[1])], "it-b": [(SECOND[0], None)]},
+    ],
+)
+def test_nor_can_a_day_of_an_order_be_told_from_when_orders_were_in_force(spans: Spans) -> None:
+    """Orders that were in force on some days alone, beside others: what is left of the days."""
     window = Window(OCTOBER, OCTOBER + 3 * DAY, OCTOBER + 9 * DAY)
-    spans = {
-        "it-a": (OCTOBER + HOUR, OCTOBER + DAY - 1),
-        "it-b": (OCTOBER - DAY, OCTOBER + 2 * DAY - 1),
-        "it-c": (OCTOBER + DAY, None),
-    }
     # Where each of them can have counted: on which days.
-    there = [("it-a", 0), ("it-b", 0), ("it-b", 1), ("it-c", 1), ("it-c", 2)]
+    there = [
+        (order, day)
+        for order, some in spans.items()
+        for day in range(3)
+        for begin, end in some
+        if begin < OCTOBER + (day + 1) * DAY and (end is None or end > OCTOBER + day * DAY)
+    ]
+    assert 4 <= len(there) <= 6
     worlds: defaultdict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for numbers in product(range(5), repeat=len(there)):
+    for numbers in product(range(5 if len(there) < 6 else 4), repeat=len(there)):
         grid: defaultdict[Cell, Counter[float]] = defaultdict(Counter)
         for (order, day), number in zip(there, numbers, strict=True):
             grid[order, "IT"][OCTOBER + day * DAY] += number
@@ -142,10 +159,23 @@ def test_nor_can_a_day_of_an_order_be_told_from_when_orders_were_in_force() -> N
         if found["withheld"] == 0:
             worlds[canonical(found)].append(numbers)
     by_day = [alike for published, alike in worlds.items() if '"step":"day"' in published]
-    assert len(by_day) > 50
+    assert len(by_day) > 20
     for alike in by_day:
         for at, _ in enumerate(there):
             assert {world[at] for world in alike} not in ({1}, {2}, {1, 2})
+
+
+def test_an_order_that_was_suspended_in_between_makes_the_course_go_by_longer_steps() -> None:
+    """50, 15 and 55 by day, of it 20 of an order of the last two: it had 5 on the third."""
+    window = Window(OCTOBER, OCTOBER + 3 * DAY, OCTOBER + 9 * DAY)
+    spans: Spans = {"it-a": [(SECOND[0], None)], "it-d": [FIRST, THIRD]}
+    grid = {
+        ("it-a", "IT"): Counter({OCTOBER + DAY: 15, OCTOBER + 2 * DAY: 5}),
+        ("it-d", "IT"): Counter({OCTOBER: 50, OCTOBER + 2 * DAY: 50}),
+    }
+    assert publish(grid, window, 10, spans)["over_time"]["step"] != "day"
+    spans["it-d"] = [(FIRST[0], THIRD[1])]
+    assert publish(grid, window, 10, spans)["over_time"]["step"] == "day"
 
 
 @given(st.data())
