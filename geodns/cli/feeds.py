@@ -88,7 +88,7 @@ def refresh(
 
     from geodns.config import load_settings
     from geodns.console import out
-    from geodns.orders.feeds.due import alone
+    from geodns.orders.feeds.due import LOCKS, alone
     from geodns.orders.feeds.fetch import Fetching
     from geodns.orders.feeds.kept import FEEDS
     from geodns.orders.feeds.refresh import refresh as bring_up_to_date
@@ -101,8 +101,8 @@ def refresh(
     fetching = Fetching(feeds.timeout, feeds.size, feeds.attempts)
     documents, failed = [], False
     try:
-        with alone(directory) as mine:
-            if not mine:
+        with alone(directory) as mine, alone(directory, LOCKS[1]) as mine_too:
+            if not mine or not mine_too:
                 told = "another process fetches lists right now; try again in a moment"
                 raise InputFaults([Fault(told, str(directory))])
             for each in chosen:

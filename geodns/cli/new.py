@@ -251,7 +251,12 @@ def _missing(answers: dict[str, Value], texts: Mapping[str, str], root: Path) ->
             continue  # they follow from it
         usual = default(question, answers, root)
         if usual is not None:
-            answers[key] = read_answer(question, usual, answers)
+            try:
+                answers[key] = read_answer(question, usual, answers)
+            except ValueError as error:
+                # What is usual follows from what was given: there is the mistake.
+                told = f"cannot be {usual}, its default: {error}"
+                raise InputFaults([Fault(told, None, None, question.option)]) from None
         elif question.required and key != "id":
             missing.append(question.option)
     if not any(key in texts for key in known.TARGETS):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from geodns.errors import Fault
 from geodns.model.name import ancestors
-from geodns.orders.feeds.due import Fed, Reports, fed
+from geodns.orders.feeds.due import LOCKS, Fed, Reports, fed
 from geodns.orders.feeds.kept import KeptFeed
 from geodns.orders.feeds.outbox import Item
 from geodns.orders.feeds.shield_api import PROCESSED
@@ -68,7 +68,8 @@ class Feeding:
     """Keeps the lists of orders up to date.
 
     directory: the folder of all feeds. orders, settings: what is in force when asked. tell: takes
-    all that is wrong with feeds now.
+    all that is wrong with feeds now. apis: whether it is about feeds with an API, for which minutes
+    count, or about all others: a publisher who is slow holds up only his like.
     """
 
     def __init__(
@@ -77,11 +78,14 @@ class Feeding:
         orders: Callable[[], Sequence[LoadedOrder]],
         settings: Callable[[], Feeds],
         tell: Callable[[Sequence[Fault]], None],
+        *,
+        apis: bool = False,
     ) -> None:
         self._directory = directory
         self._orders = orders
         self._settings = settings
         self._tell = tell
+        self._apis = apis
         self._seen: Sequence[LoadedOrder] | None = None
         self._next = 0.0
         self._quiet: tuple[object, ...] = ()
@@ -89,13 +93,26 @@ class Feeding:
     async def run(self, in_force: InForce = _nothing) -> None:
         """Fetch what is due, for ever. Without ``in_force`` nothing is reported to anybody."""
         while True:
-            orders = self._orders()
-            reports = await self._wanted(orders, in_force())
-            # The states on disk are read again where orders changed, or one of them is due.
-            if orders is not self._seen or time.time() >= self._next or reports:
-                self._seen = orders
-                await self._look(orders, reports)
+            try:
+                await self._turn(in_force)
+            except Exception as error:
+                # Other lists, and the next try, must not go down with it.
+                told = f"lists cannot be fetched: {type(error).__name__}: {error}"
+                log.error("%s", told)
+                self._tell([Fault(told)])
             await asyncio.sleep(LOOK)
+
+    async def _turn(self, in_force: InForce) -> None:
+        orders = self._orders()
+        reports = await self._wanted(orders, in_force()) if self._apis else {}
+        # The states on disk are read again where orders changed, or one of them is due.
+        if orders is not self._seen or time.time() >= self._next or reports:
+            self._seen = orders
+            await self._look(orders, reports)
+
+    def _fed(self, orders: Sequence[LoadedOrder]) -> list[Fed]:
+        every = fed(orders, self._directory)
+        return [each for each in every if (each.feed.api is not None) == self._apis]
 
     async def _wanted(self, orders: Sequence[LoadedOrder], snapshot: Snapshot | None) -> Reports:
         """What is to be reported now."""
@@ -111,14 +128,14 @@ class Feeding:
         return {key: reports for key, (at, reports) in wanted.items() if at <= time.time()}
 
     async def _look(self, orders: Sequence[LoadedOrder], reports: Reports) -> None:
-        found = await asyncio.to_thread(lambda: list(fed(orders, self._directory)))
+        found = await asyncio.to_thread(self._fed, orders)
         fetch = self._settings().fetch
         busy = [
             each for each in found if (fetch and each.due <= time.time()) or each.key in reports
         ]
         if busy:
             await self._fetch(busy, reports, fetch=fetch)
-            found = await asyncio.to_thread(lambda: list(fed(orders, self._directory)))
+            found = await asyncio.to_thread(self._fed, orders)
         self._tell([_fault(each) for each in found if each.fault is not None])
         later = (each.due for each in found)
         self._next = max(min(later, default=time.time() + 3600), time.time() + LOOK)
@@ -130,6 +147,7 @@ class Feeding:
             *("--directory", str(self._directory)),
             *("--timeout", str(settings.timeout), "--attempts", str(settings.attempts)),
             *("--size", str(settings.size), "--fetch" if fetch else "--no-fetch"),
+            *("--lock", LOCKS[self._apis]),
         ]
         child = await asyncio.create_subprocess_exec(
             *command,
@@ -150,7 +168,8 @@ class Feeding:
                 child.stdin.close()
                 while line := await child.stdout.readline():
                     _say(json.loads(line))
-                await child.wait()
+                if await child.wait() > 1:
+                    log.error("fetching lists ended with exit code %d", child.returncode)
         except (TimeoutError, ValueError) as error:
             log.error("fetching lists was broken off: %s", error or f"after {BOUND:g} s")
         finally:

@@ -80,8 +80,9 @@ async def run(
             page.load(await reloader.prepare(bar or no_bar))
             await page.ready.wait()
             _say_ready(page, reloader, as_json=as_json)
-            feeding = asyncio.create_task(reloader.feeding().run())
-            stack.push_async_callback(_cancel, feeding)
+            for apis in (False, True):
+                feeding = asyncio.create_task(reloader.feeding(apis=apis).run())
+                stack.push_async_callback(_cancel, feeding)
             await reloader.run(distribute, no_workers)
 
         living = asyncio.create_task(live())

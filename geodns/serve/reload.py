@@ -334,13 +334,14 @@ class Reloader:
 
     # Orders
 
-    def feeding(self) -> Feeding:
-        """What keeps the official lists of the orders up to date."""
+    def feeding(self, *, apis: bool) -> Feeding:
+        """What keeps the official lists of the orders up to date: with an API, or without."""
         return Feeding(
             self._state / FEEDS,
             lambda: self.orders,
             lambda: self.settings.feeds,
-            lambda faults: self._faults.set("feeds", faults),
+            lambda faults: self._faults.set("apis" if apis else "feeds", faults),
+            apis=apis,
         )
 
     def notices(self) -> Notices:

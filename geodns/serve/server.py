@@ -112,8 +112,9 @@ async def run(
         stack.push_async_callback(_cancel, witnessing)
         asking = asyncio.create_task(proving.run(witness, reloader))
         stack.push_async_callback(_cancel, asking)
-        feeding = asyncio.create_task(reloader.feeding().run(settled(reloader, supervisor)))
-        stack.push_async_callback(_cancel, feeding)
+        for apis in (False, True):
+            kept_up = reloader.feeding(apis=apis).run(settled(reloader, supervisor))
+            stack.push_async_callback(_cancel, asyncio.create_task(kept_up))
         noticing = asyncio.create_task(reloader.notices().run())
         stack.push_async_callback(_cancel, noticing)
         rolling = asyncio.create_task(keep_rolling(settings.server.state))

@@ -121,6 +121,16 @@ def test_a_bad_answer_is_refused_by_name_and_nothing_is_written(
     assert files(root) == []
 
 
+def test_a_default_that_does_not_fit_is_told_as_a_fault(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [each for each in LEAST if each not in ("--effective", "2026-12-01")]
+    dates = ("--issued", "2026-06-01", "--expires", "2026-05-01", "--no-questions")
+    code, out, err = run(capsys, *given, *dates)
+    assert (code, out, files(root)) == (2, "", [])
+    assert "--effective: cannot be 2026-06-01, its default: " in err
+
+
 def test_a_bad_id_is_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for ident in ("It-A", "../x", "a/b", "it--a"):
         code, _, err = run(capsys, ident, *LEAST)

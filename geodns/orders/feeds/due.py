@@ -99,11 +99,15 @@ def fed(orders: Iterable[LoadedOrder], directory: Path) -> Iterator[Fed]:
                 yield Fed(order, feed, kept.state(), outbox)
 
 
+LOCKS = (".lock", ".lock-api")
+"""The files that keep processes apart: of plain lists, and of feeds with an API."""
+
+
 @contextmanager
-def alone(directory: Path) -> Iterator[bool]:
+def alone(directory: Path, lock_name: str = LOCKS[0]) -> Iterator[bool]:
     """Keep other processes from fetching meanwhile; whether none was. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as lock:
+    with (directory / lock_name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -119,13 +123,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timeout", type=float, required=True)
     parser.add_argument("--attempts", type=int, required=True)
     parser.add_argument("--size", type=int, required=True)
+    parser.add_argument("--lock", choices=LOCKS, default=LOCKS[0])
     parser.add_argument("--fetch", action=argparse.BooleanOptionalAction, default=True)
     chosen = parser.parse_args(arguments)
     asked = json.load(sys.stdin)
     reports: Reports = asked["reports"]
     fetching = Fetching(chosen.timeout, chosen.size, chosen.attempts)
     try:
-        with alone(chosen.directory) as mine:
+        with alone(chosen.directory, chosen.lock) as mine:
             for job in asked["feeds"] if mine else ():
                 feed = Feed.model_validate(job["feed"])
                 kept = KeptFeed(chosen.directory, job["order"], feed.url or "")

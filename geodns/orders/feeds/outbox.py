@@ -19,6 +19,8 @@ from geodns.orders.feeds.table import Feed
 
 WINDOW = 48 * 3600.0
 """Seconds after its ticket for which an item is told of."""
+MOST_BROKEN = 3
+"""Errors of the API in a row after which it is left alone until later."""
 STEP = 50
 """Reports after which it is noted what was told."""
 _NOT_THE_ITEM = frozenset((401, 403, 405, 408, 425, 429))
@@ -144,13 +146,15 @@ def report(
     waits: list[float] = []
     fault: str | None = None
     outbox.tried = now
+    broken_in_a_row = 0
     try:
         with opened(feed, fetching) as platform:
             for count, (value, what, item) in enumerate(todo, 1):
                 try:
                     platform.tell(value, what if what == PROCESSED else feed.reason or what)
                 except AnswerFault as answer:
-                    if answer.status >= 500 or answer.status in _NOT_THE_ITEM:
+                    broken_in_a_row += answer.status >= 500
+                    if answer.status in _NOT_THE_ITEM or broken_in_a_row >= MOST_BROKEN:
                         raise
                     item.refused = str(answer)
                     if item.is_old(now):
@@ -159,6 +163,7 @@ def report(
                         refusals.append(f"{value}: {answer}")
                 else:
                     item.told, item.refused, told = what, None, told + 1
+                    broken_in_a_row = 0
                     if what == PROCESSED and item.listed is not None:
                         waits.append(round(time.time() - item.listed, 1))
                 if count % STEP == 0:

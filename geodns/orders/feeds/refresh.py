@@ -92,7 +92,7 @@ def refresh(
             found.data, day, TICKETS.name if feed.api else feed.format, feed.match, progress
         )
         before = kept.entries()
-        _demand(taken, len(before), shrunken)
+        _demand(taken, len(before), shrunken, empty=feed.api is not None)
         if feed.api is not None and not shrunken:
             _demand_each(before, lines_of(taken))
     except FeedFault as fault:
@@ -140,8 +140,9 @@ def _found(feed: Feed, state: State, fetching: Fetching) -> Fetched:
     )
 
 
-def _demand(taken: Taken, before: int, shrunken: bool) -> None:
-    if not taken.count:
+def _demand(taken: Taken, before: int, shrunken: bool, *, empty: bool) -> None:
+    """Raise FeedFault for what cannot be all of it. empty: whether nothing may be listed."""
+    if not taken.count and (taken.rows or not empty):
         raise FeedFault(f"it has {taken.rows} rows and not one target")
     if has_shrunk(before, taken.count) and not shrunken:
         raise FeedFault(

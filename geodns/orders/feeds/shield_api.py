@@ -114,9 +114,13 @@ class Platform:
     def _send(self, method: str, path: str, document: object, headers: Mapping[str, str]) -> bytes:
         url = self._base + path
         try:
-            return ask(self._client, method, url, self._fetching, headers, document).data or b""
+            data = ask(self._client, method, url, self._fetching, headers, document).data
         except AnswerFault as fault:
             raise AnswerFault(fault.status, path) from None
+        if data is None:
+            # "Not modified" answers a question that was not asked: it is no empty list.
+            raise AnswerFault(304, path)
+        return data
 
 
 @contextmanager

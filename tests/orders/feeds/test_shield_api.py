@@ -285,7 +285,8 @@ def test_while_the_platform_fails_reports_wait_and_none_is_lost(
     now = time.time()
     desk.refresh(now)
     wanted = dict.fromkeys(names, "processed")
-    api.faults = {f"{REPORT}processed": [(200, "{}"), (200, "{}"), (500, ""), (500, "")]}
+    broken = [(500, "")] * 2 * 3  # three items, each tried twice
+    api.faults = {f"{REPORT}processed": [(200, "{}"), (200, "{}"), *broken]}
     done = desk.report(wanted, now)
     assert (done.told, done.waiting) == (2, 3)
     assert "answered 500" in (done.fault or "")
@@ -312,6 +313,36 @@ def test_a_report_that_is_refused_holds_up_no_other_and_is_given_up_in_the_end(
     assert "1 reports are refused, the first about one.example: " in (done.fault or "")
     assert desk.report(wanted, now + WINDOW + 60) == Reported(0, 0, 1, None)
     assert desk.report(wanted, now + WINDOW + 120).given_up == 0
+
+
+def test_an_item_that_breaks_the_platform_holds_up_no_other(tmp_path: Path, api: ShieldApi) -> None:
+    names = [f"n{number}.example" for number in range(5)]
+    api.add(*names)
+    desk = Desk(tmp_path, api.url)
+    now = time.time()
+    desk.refresh(now)
+    api.faults = {f"{REPORT}processed": [(500, ""), (500, "")]}
+    done = desk.report(dict.fromkeys(names, "processed"), now)
+    assert (done.told, done.waiting) == (4, 1)
+    assert "1 reports are refused" in (done.fault or "")
+
+
+def test_nothing_new_is_no_empty_list(tmp_path: Path, api: ShieldApi) -> None:
+    api.add("one.example")
+    desk = Desk(tmp_path, api.url)
+    desk.refresh()
+    api.faults = {FQDN: [(304, "")]}
+    assert "304" in (desk.refresh().state.fault or "")
+    assert desk.names() == ["one.example"]
+
+
+def test_the_last_item_can_be_lifted(tmp_path: Path, api: ShieldApi) -> None:
+    api.add("one.example")
+    desk = Desk(tmp_path, api.url)
+    desk.refresh()
+    api.lift("one.example")
+    done = desk.refresh()
+    assert (done.state.fault, desk.names()) == (None, [])
 
 
 def test_a_crash_before_the_list_is_kept_loses_no_report(
