@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from base64 import b64decode
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,12 +72,14 @@ def verify(
 
     Example: geodns verify --receipt receipt.html
     """
+    from geodns.config import load_settings
     from geodns.console import out
     from geodns.ledger.verify import Break
     from geodns.ledger.verify import verify as check
 
-    settings = _settings(config)
-    path, own = _paths(settings, ledger)
+    _demand_key(key)
+    settings = load_settings(config)
+    path, own = paths(settings, ledger)
     known = _heads(head or ())
     unsigned = None
     if receipt is not None:
@@ -89,8 +92,10 @@ def verify(
         out.document(verdict.as_json())
     else:
         _show(verdict)
+    if unsigned is not None and len(verdict.breaks) == 1:
+        raise BrokenError(f"{receipt}: the receipt does NOT hold; the ledger does")
     if not verdict.whole:
-        raise BrokenError(f"{path}: the ledger does NOT hold" if not as_json else f"{path}: broken")
+        raise BrokenError(f"{path}: the ledger does NOT hold")
 
 
 def receipt(
@@ -122,6 +127,8 @@ def receipt(
 
     Example: geodns receipt it-milano-2022-cloudflare --html receipt.html
     """
+    from geodns.cli.writing import write
+    from geodns.config import load_settings
     from geodns.console import out
     from geodns.ledger.paper import page
     from geodns.ledger.read import Ledger
@@ -130,8 +137,8 @@ def receipt(
     from geodns.ledger.seal import KEY, Seal
     from geodns.ledger.verify import verify as check
 
-    settings = _settings(config)
-    path, own = _paths(settings, ledger)
+    settings = load_settings(config)
+    path, own = paths(settings, ledger)
     verdict = check(path, None if ledger else own)
     reading = Ledger(path)
     try:
@@ -145,7 +152,7 @@ def receipt(
     except LedgerError as error:
         print(f"geodns: the receipt is not signed: {error}", file=sys.stderr)  # noqa: T201
     if html is not None and str(html) != "-":
-        html.write_text(page(document), "utf-8")
+        write(html, page(document))
     if as_json:
         out.document(document)
     elif html is not None and str(html) == "-":
@@ -158,13 +165,7 @@ def receipt(
         raise BrokenError(f"{path}: the ledger does NOT hold: {verdict.breaks[0]}")
 
 
-def _settings(config: Path | None) -> Settings:
-    from geodns.config import load_settings
-
-    return load_settings(config)
-
-
-def _paths(settings: Settings, ledger: Path | None) -> tuple[Path, str | None]:
+def paths(settings: Settings, ledger: Path | None) -> tuple[Path, str | None]:
     """The ledger's file, and the node's public key where its key file can be read."""
     from geodns.ledger.file import LEDGER
     from geodns.ledger.seal import KEY, Seal
@@ -193,16 +194,17 @@ def _heads(texts: list[str] | tuple[str, ...]) -> dict[int, str]:
 
 def _read_receipt(path: Path, key: str | None) -> tuple[dict[int, str], str | None]:
     """The hashes that a receipt tells, and what is wrong with its signature."""
-    from geodns.ledger.paper import read_page
+    from geodns.ledger.paper import page, read_page
     from geodns.ledger.receipt import RECEIPT, heads
     from geodns.ledger.seal import document_message
     from geodns.model.signature import holds
 
     try:
-        document = read_page(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        document = read_page(text)
         known = heads(document)
-    except ValueError as error:
-        raise InputFaults([Fault(f"is no receipt: {error}", str(path))]) from None
+    except ValueError:
+        raise InputFaults([Fault("holds no receipt", str(path))]) from None
     signed = document.get("signed")
     if not isinstance(signed, dict):
         return known, "is not signed"
@@ -210,7 +212,25 @@ def _read_receipt(path: Path, key: str | None) -> tuple[dict[int, str], str | No
         return known, f"is signed with another key: {signed.get('key')}"
     message = document_message(RECEIPT, document)
     good = holds(signed.get("key"), signed.get("signature"), message)
-    return known, None if good else "was changed: its signature does not hold"
+    if not good:
+        return known, "was changed: its signature does not hold"
+    if not text.lstrip().startswith("{") and text != page(document):
+        return known, (
+            "the page does not say what its signed text says: it was changed, or saved or made by"
+            " another program than this version of geodns"
+        )
+    return known, None
+
+
+def _demand_key(key: str | None) -> None:
+    """Raise InputFaults for what is no public key."""
+    try:
+        good = key is None or len(b64decode(key, validate=True)) == 32
+    except ValueError:
+        good = False
+    if not good:
+        told = f"--key: {key!r} is no Ed25519 public key: 44 characters of base64"
+        raise InputFaults([Fault(told)])
 
 
 def _read_proof(path: Path | None, order: str) -> dict[str, Any] | None:
@@ -259,21 +279,28 @@ def _show(verdict: Verdict) -> None:
 
 def _tell(document: dict[str, Any]) -> None:
     from geodns.console import out
+    from geodns.ledger.receipt import DEADLINE
 
     about = document["about"] or {}
     out.line(f"order     {document['order']}: {about.get('title', 'nothing is known of it')}")
     if about:
         out.line(f"authority {about['authority']} ({about['kind']}, {about['place']})")
     out.line(f"in force  {'yes' if document['in_force'] else 'no'}")
+    if (deadline := document["deadline"]) is not None:
+        out.line(f"deadline  {deadline['at']}: {DEADLINE[deadline['met']]}")
     for period in document["periods"]:
         until = f"{period['until']} ({period['why']})" if period["until"] else "now"
         out.line(f"          {period['from']} to {until}{' in shadow' * period['shadow']}")
     rows = [
-        (str(event["seq"]), event["at"], event["kind"], (event["digest"] or "none")[:12])
+        (
+            *(str(event["seq"]), event["at"], event["kind"]),
+            str(event["facts"].get("detail") or event["facts"].get("why") or ""),
+            (event["digest"] or "none")[:12],
+        )
         for event in document["events"]
     ]
     out.line()
-    out.table(("entry", "when", "what", "snapshot"), rows)
+    out.table(("entry", "when", "what", "why", "snapshot"), rows)
     out.line()
     head = document["ledger"]["head"]
     out.line(f"last hash {head['seq']}:{head['hash']}")

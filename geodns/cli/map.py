@@ -37,6 +37,7 @@ def draw(
     from geodns import app
     from geodns.cli import facts as known
     from geodns.cli.readable import readable
+    from geodns.cli.writing import write
     from geodns.config import load_settings
     from geodns.console import out
     from geodns.model import name as names
@@ -85,8 +86,8 @@ def draw(
     if output is None:
         out.line(svg)
         return
-    output.write_text(svg + "\n", encoding="utf-8")
-    out.line(f"{out.short_path(str(output))}: {text} is blocked in {len(counts)} countries")
+    write(output, svg + "\n")
+    out.line(f"{out.short_path(str(output))}: {text} is blocked in {len(counts)} countr{'y' if len(counts) == 1 else 'ies'}")
 
 
 def where_blocked(in_force: InForce, name: bytes) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -77,7 +78,9 @@ def report(
 
     Example: geodns report --from 2026-10-01 --to 2026-10-31 --html october.html
     """
-    from geodns.cli.ledger import _paths, _settings
+    from geodns.cli.ledger import paths
+    from geodns.cli.writing import write
+    from geodns.config import load_settings
     from geodns.console import out
     from geodns.ledger.verify import verify
     from geodns.report.page import page
@@ -86,13 +89,16 @@ def report(
     window = _window(from_, to, time.time())
     if [str(html), str(markdown)].count("-") + as_json > 1:
         raise InputFaults([Fault("only one of --html -, --markdown - and --json fits on stdout")])
-    path, own = _paths(_settings(config), ledger)
+    if html is not None and html == markdown and str(html) != "-":
+        raise InputFaults([Fault(f"--html and --markdown are one file, {html}")])
+    path, own = paths(load_settings(config), ledger)
     verdict = verify(path, None if ledger else own)
+    window = _known(window, verdict)
     document = _document(path, verdict, window, threshold)
     told = as_json
     for target, render in ((html, page), (markdown, written)):
         if target is not None and str(target) != "-":
-            _write(target, render(document))
+            write(target, render(document))
         elif target is not None:
             sys.stdout.write(render(document))
             told = True
@@ -136,9 +142,26 @@ def _window(since: str | None, until: str | None, now: float) -> Window:
     else:
         last = _instant("--to", until)
         end_at = (last + timedelta(1) if _DAY.match(until) else last).timestamp()
+    if end_at <= begin and until is None:
+        raise InputFaults([Fault(f"--from: {since} lies in the future")])
     if end_at <= begin:
-        raise InputFaults([Fault(f"--to: {until or 'now'!r} is not after --from, {since!r}")])
+        raise InputFaults([Fault(f"--to: {until!r} is not after --from, {since!r}")])
     return Window(begin, end_at, now)
+
+
+def _known(window: Window, verdict: Verdict) -> Window:
+    """The window without what lies before the ledger, of which nothing is known."""
+    from geodns.ledger.receipt import instant
+    from geodns.report.window import DAY
+
+    if window.since >= window.now:
+        raise InputFaults([Fault(f"--from: {instant(window.since)[:16]} lies in the future")])
+    if verdict.first is None:
+        return window
+    if window.until <= verdict.first:
+        told = f"the ledger begins {instant(verdict.first)[:16]} (UTC), after the time asked for"
+        raise InputFaults([Fault(f"{told}; say --from", str(verdict.path))])
+    return replace(window, since=max(window.since, verdict.first // DAY * DAY))
 
 
 def _instant(option: str, text: str) -> datetime:
@@ -152,17 +175,6 @@ def _instant(option: str, text: str) -> datetime:
         message = f"{option}: {text!r} is no date; write 2026-01-31 or 2026-01-31T12:00:00+01:00"
         raise InputFaults([Fault(message)]) from None
     return found
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _tell(document: dict[str, Any], written: list[str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
-from geodns.ledger.receipt import STOPPED
+from geodns.ledger.receipt import DEADLINE, STOPPED
 
 STYLE = """
 :root { color-scheme: light; font: 10.5pt/1.4 "Liberation Serif", "Times New Roman", serif }
@@ -53,7 +53,7 @@ def page(document: Mapping[str, Any]) -> str:
         f" {escape(', '.join(document['nodes']) or 'a server that never started')}."
         " Times are UTC where no offset is shown.</p>",
         _state(document),
-        _section("The order", _about(document["about"])),
+        _section("The order", _about(document["about"], document["deadline"])),
         _section("In force", _periods(document)),
         _section("Asked over the wire", _probes(document["events"])),
         _section("What happened", _events(document)),
@@ -113,7 +113,7 @@ def _since(periods: list[Mapping[str, Any]]) -> str:
     return str(since["from"])
 
 
-def _about(about: Mapping[str, Any] | None) -> str:
+def _about(about: Mapping[str, Any] | None, deadline: Mapping[str, str] | None) -> str:
     if about is None:
         return "<p>Nothing was recorded of what it orders.</p>"
     where = about["jurisdiction"]
@@ -126,8 +126,9 @@ def _about(about: Mapping[str, Any] | None) -> str:
         ("Authority", f"{about['authority']} ({about['kind']}, {about['place']})"),
         ("Reference", about.get("reference")),
         ("Where it has force", where),
-        ("Status", about["status"]),
-        *((name.capitalize(), about.get(name)) for name in ("issued", "effective", "deadline")),
+        ("Status in its file", about["status"]),
+        *((name.capitalize(), about.get(name)) for name in ("issued", "effective")),
+        ("Deadline", deadline and f"{deadline['at']}: {DEADLINE[deadline['met']]}"),
         ("Expires", about.get("expires")),
         ("Targets", targets),
     ]

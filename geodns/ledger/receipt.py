@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from geodns.ledger.entry import Entry
-from geodns.ledger.read import STOPPED, Running, periods
+from geodns.ledger.read import STOPPED, Period, Running, periods
 from geodns.ledger.verify import Verdict
 
 RECEIPT = "receipt"
 """What the document is called where it is signed (seal.py)."""
 PROOF = "proof"
 """The same of a proof of containment."""
+DEADLINE = {
+    "met": "it was in force by then",
+    "late": "it was over when the order was first in force here",
+    "missed": "it is over, and the order has not been in force here",
+    "open": "the order has not been in force yet",
+}
+"""What a receipt says of the order's deadline."""
 MOST_EVENTS = 400
 """Entries that a receipt tells one by one; of the oldest beyond it only their number."""
 __all__ = ["MOST_EVENTS", "PROOF", "RECEIPT", "STOPPED", "heads", "instant", "receipt"]
@@ -47,12 +54,14 @@ def receipt(
     described = {entry.facts["edition"]: entry.facts for entry in own if entry.kind == "received"}
     loaded = [entry.facts["edition"] for entry in own if entry.kind == "loaded"]
     spans = [(each.entry.at, each.until) for each in found]
+    about = described.get(loaded[-1]) if loaded else next(reversed(described.values()), None)
     return {
         "receipt": 1,
         "order": order,
         "made": instant(now),
         "nodes": list(running.nodes),
-        "about": described.get(loaded[-1]) if loaded else None,
+        "about": about,
+        "deadline": None if about is None else _deadline(about.get("deadline"), found, now),
         "in_force": bool(found) and found[-1].until is None and not (away and away[-1][1] is None),
         "periods": [
             {
@@ -100,6 +109,17 @@ def heads(document: Mapping[str, Any]) -> dict[int, str]:
         return found | ({int(head["seq"]): str(head["hash"])} if head["seq"] else {})
     except (KeyError, TypeError, ValueError):
         raise ValueError("is no receipt") from None
+
+
+def _deadline(at: str | None, found: Sequence[Period], now: float) -> dict[str, str] | None:
+    """Whether the order was carried out in time; met: a key of DEADLINE."""
+    if at is None:
+        return None
+    end = datetime.fromisoformat(at).timestamp()
+    first = next((each.entry.at for each in found if not each.entry.facts.get("shadow")), None)
+    if first is not None:
+        return {"at": at, "met": "met" if first <= end else "late"}
+    return {"at": at, "met": "missed" if now > end else "open"}
 
 
 def _meet(begin: float, end: float | None, first: float, last: float | None) -> bool:

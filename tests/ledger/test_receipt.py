@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from geodns.cli.main import call
 from geodns.ledger.paper import page, read_page
 from geodns.ledger.read import Ledger
-from geodns.ledger.receipt import RECEIPT, heads, receipt
+from geodns.ledger.receipt import RECEIPT, heads, instant, receipt
 from geodns.ledger.seal import Seal, document_message
 from geodns.ledger.verify import verify
 from geodns.ledger.writer import Writer
@@ -163,3 +164,44 @@ def test_a_broken_ledger_proves_nothing(path: Path) -> None:
 def test_what_is_no_receipt_is_told(text: str) -> None:
     with pytest.raises(ValueError):
         heads(read_page(text))
+
+
+def test_a_page_that_says_another_thing_than_its_signed_text_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "geodns.toml").write_text('[server]\nstate = "."\n')
+    life(Writer(tmp_path / "ledger.sqlite"))
+    seal = Seal.of(tmp_path / "ledger.key")
+    text = page(seal.document(RECEIPT, made(tmp_path / "ledger.sqlite")))
+    paper = tmp_path / "receipt.html"
+    paper.write_text(text)
+    assert call(["verify", "--receipt", "receipt.html"]) == 0
+    capsys.readouterr()
+    # What the eye reads is changed, and not what the machine reads.
+    head, script, rest = text.partition("<script")
+    assert head.count("3 domains") == 1
+    paper.write_text(head.replace("3 domains", "2 domains") + script + rest)
+    assert call(["verify", "--receipt", "receipt.html"]) == 1
+    out, err = capsys.readouterr()
+    assert "the page does not say what its signed text says" in out
+    assert "receipt.html: the receipt does NOT hold; the ledger does" in err
+    assert call(["verify", "--key", "abc"]) == 2
+    assert "--key: 'abc' is no Ed25519 public key" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("deadline", "met"), [(3, "met"), (1, "late"), (None, None)], ids=["met", "late", "none"]
+)
+def test_whether_the_deadline_was_met(path: Path, deadline: int | None, met: str | None) -> None:
+    moment = None if deadline is None else instant(AT + deadline)
+    writer = Writer(path)
+    writer.append("received", described("a", deadline=moment), order="it-x", at=AT)
+    found = made(path)["deadline"]
+    assert (found and found["met"]) == (None if met is None else "missed"), "asked 100 s later"
+    writer.append("loaded", {"edition": "a"}, order="it-x", at=AT)
+    writer.append("enforced", enforced("a"), order="it-x", at=AT + 2)
+    writer.close()
+    found = made(path)["deadline"]
+    assert (found and found["met"]) == met
+    assert (met is not None) == ("Deadline" in page(made(path)))

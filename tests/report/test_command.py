@@ -85,7 +85,12 @@ def test_files_are_written_whole(ledger: Path, capsys: pytest.CaptureFixture[str
     assert Path("r.md").read_text().startswith("# Transparency report")
     assert not list(Path().glob("*.part"))
     assert call(["report", *WHOLE, "--html", "missing/r.html"]) == 2
-    assert "missing/r.html" in capsys.readouterr().err
+    assert "missing/r.html: there is no folder missing" in capsys.readouterr().err
+    Path("folder").mkdir()
+    assert call(["report", *WHOLE, "--html", "folder"]) == 2
+    assert "folder: is a folder; name a file in it" in capsys.readouterr().err
+    assert call(["report", *WHOLE, "--html", "x", "--markdown", "x"]) == 2
+    assert "are one file" in capsys.readouterr().err
 
 
 def test_one_of_them_goes_to_stdout(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,3 +198,19 @@ def change(path: Path, statement: str) -> None:
     connection.execute(statement)
     connection.commit()
     connection.close()
+
+
+def test_of_a_time_before_the_ledger_or_to_come_nothing_is_told(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, told in (
+        (("--from", "2020-01-01", "--to", "2020-12-31"), "the ledger begins 2023-09-30T"),
+        (("--from", "2999-01-01"), "--from: 2999-01-01 lies in the future"),
+        (("--from", "2999-01-01", "--to", "2999-02-01"), "--from: 2999-01-01T00:00 lies in"),
+    ):
+        assert call(["report", *arguments]) == 2
+        out, err = capsys.readouterr()
+        assert (out, told in err) == ("", True), err
+    # What lies before the ledger is no time in which nothing was blocked.
+    assert call(["report", "--from", "2020-01-01", "--to", "2023-10-31", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["period"]["from"][:10] == "2023-09-30"
