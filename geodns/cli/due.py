@@ -70,6 +70,8 @@ def _enforced(path: Path) -> dict[str, datetime]:
     try:
         ledger = Ledger(path)
     except LedgerError:
+        if path.is_file():
+            raise
         return found
     try:
         for entry in ledger.entries(("enforced",)):

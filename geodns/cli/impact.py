@@ -243,7 +243,7 @@ def _show(found: dict[str, Any]) -> None:
     if already["targets"]:
         out.line(f"            {already['targets']:,} named by {', '.join(already['orders'])} too")
     _list("held", [f"{readable(each['target'])} {each['reason']}" for each in found["held"]])
-    _list("findings", [f"{each['level']}: {each['message']}" for each in found["findings"]])
+    _list("findings", [_finding(each) for each in found["findings"]])
     changes = found["changes"]
     if changes is None:
         out.line("  changes   a new order: the server has none of this id")
@@ -253,6 +253,11 @@ def _show(found: dict[str, Any]) -> None:
     _list("changed", [f"{key}: {a} -> {b}" for key, (a, b) in changes["fields"].items()])
     if not (changes["added"] or changes["gone"] or changes["fields"]):
         out.line("  changes   none: the folders of orders have the same")
+
+
+def _finding(found: dict[str, Any]) -> str:
+    where = f"{found['field']}: " if found["field"] else ""
+    return f"{found['level']}: {where}{found['message']}"
 
 
 def _list(what: str, rows: list[str]) -> None:

@@ -58,8 +58,29 @@ COMMANDS = {
 }
 
 
-class ReaderGone(Exception):
-    """What reads our output (``| head``) has seen enough."""
+class Output(io.TextIOWrapper):
+    """Standard output whose reader may go (``| head``): what it has not read is nobody's loss.
+
+    The command goes on to its end, since its exit code tells something, too.
+    """
+
+    def write(self, text: str) -> int:
+        """Write, or not if nobody reads any more."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand over what was written, or not if nobody reads any more."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
 
 
 class Commands(Group):
@@ -74,21 +95,6 @@ class Commands(Group):
         """Find a command by its name and import its module."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, load(name) if name in COMMANDS and command is not None else command, rest
-
-    # The reader's going away must not reach Typer, which ends with exit code 1 for it.
-    def make_context(self, *arguments: Any, **extra: Any) -> Any:
-        """Read the options before the command, --help among them."""
-        try:
-            return super().make_context(*arguments, **extra)
-        except BrokenPipeError:
-            raise ReaderGone from None
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise ReaderGone from None
 
 
 def load(name: str) -> Any:
@@ -147,10 +153,12 @@ def geodns(
 
 def run() -> None:
     """Run the program on sys.argv and exit; errors become lines on stderr, never a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # A terminal that cannot show a letter gets its escape instead of an error.
-            stream.reconfigure(errors="backslashreplace")
+    # A terminal that cannot show a letter gets its escape instead of an error.
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    if isinstance(plain := sys.stdout, io.TextIOWrapper):
+        encoding, by_line = plain.encoding, plain.line_buffering
+        sys.stdout = Output(plain.detach(), encoding, "backslashreplace", line_buffering=by_line)
     sys.exit(call(sys.argv[1:]))
 
 
@@ -166,10 +174,6 @@ def call(arguments: list[str]) -> int:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except (KeyboardInterrupt, typer.Abort):
         return 130
-    except (ReaderGone, BrokenPipeError):
-        # Nothing more may be flushed to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except GeodnsError as error:
         return _complain(error)
     except OSError as error:

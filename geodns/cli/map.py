@@ -87,7 +87,8 @@ def draw(
         out.line(svg)
         return
     write(output, svg + "\n")
-    out.line(f"{out.short_path(str(output))}: {text} is blocked in {len(counts)} countr{'y' if len(counts) == 1 else 'ies'}")
+    many = "1 country" if len(counts) == 1 else f"{len(counts)} countries"
+    out.line(f"{out.short_path(str(output))}: {text} is blocked in {many}")
 
 
 def where_blocked(in_force: InForce, name: bytes) -> dict[str, Any]:

@@ -175,6 +175,10 @@ def new_order(
     }
     asked = sys.stdin.isatty() and not no_questions
     answers = _answer(texts, root, ask=asked)
+    if asked and answers["status"] == "active":
+        out.line(f"It is active: where a server reads {root}, it blocks within a second.")
+        if not typer.confirm("Write it?"):
+            raise typer.Abort
     files = write(root, answers)
     shown = [out.short_path(str(path)) for path in files]
     if as_json:

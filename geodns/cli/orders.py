@@ -274,7 +274,11 @@ def _load_path(path: Path, config: Path | None) -> Loaded:
         raise InputFaults([Fault("does not exist", str(path))])
     orders = load_settings(config).orders
     approvers = Approvers(orders.approvals, orders.keys)
-    return load_path(path, known_with(orders.popular), approvers)
+    loaded = load_path(path, known_with(orders.popular), approvers)
+    if not (loaded.orders or loaded.refused or loaded.faults):
+        told = "holds no order files: they are <PLACE>/<id>.toml in a folder of orders"
+        raise InputFaults([Fault(told, str(path))])
+    return loaded
 
 
 def _unknown(ident: str, loaded: Loaded) -> GeodnsError:
@@ -293,6 +297,8 @@ def _force(order: LoadedOrder, now: datetime) -> str:
     from geodns.orders.events import end_at, status_at
 
     status, end = status_at(order, now), end_at(order, now)
+    if end is not None and now >= end:
+        return "expired"
     if order.waiting:
         return "not approved"
     if status not in ("active", "shadow"):

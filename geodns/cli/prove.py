@@ -178,7 +178,7 @@ def _show(document: dict[str, Any], output: Path | None) -> None:
     from geodns.console import out
 
     for fault in document["faults"]:
-        out.line(f"warning: {fault['message']}", style="yellow")
+        out.line(f"warning: {Fault(**fault)}", style="yellow")
     for family, walked in document["walked"].items():
         quiet = walked["no_order"]
         out.line(

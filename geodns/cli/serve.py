@@ -66,7 +66,7 @@ def status(config: Config = None, as_json: Json = False) -> None:
         out.document(found)
     else:
         _show(found)
-    if not found["current"] or found["faults"] or wrong:
+    if not found["current"] or found["faults"] or wrong or silent(found):
         raise typer.Exit(1)
 
 
@@ -156,6 +156,9 @@ def _show_wrong(found: dict[str, Any]) -> None:
         (f"not verified by asking: {order}: {why}", "yellow")
         for order, why in found["unverified"].items()
     ]
+    if silent(found):
+        told = "no upstream answers: names that no order blocks get SERVFAIL"
+        lines.append((told, "bold red"))
     last_good = [order["id"] for order in found["orders"] if order["last_good"]]
     if last_good:
         lines.append((f"used by their last good edition: {listed(last_good)}", "bold yellow"))
@@ -185,6 +188,12 @@ def _show_wrong(found: dict[str, Any]) -> None:
         out.line()
     for text, style in lines:
         out.line(text, style=style)
+
+
+def silent(found: dict[str, Any]) -> bool:
+    """Whether every upstream is avoided by every worker, since it does not answer."""
+    workers, upstreams = len(found["workers"]), found["upstreams"]
+    return bool(upstreams) and all(each["away"] >= workers > 0 for each in upstreams)
 
 
 def _worker_row(worker: dict[str, Any]) -> tuple[str, ...]:

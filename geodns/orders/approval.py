@@ -156,5 +156,6 @@ def _moment(at: datetime) -> str:
 
 def unapproved(loaded: LoadedOrder, lacking: str, before: LoadedOrder | None) -> Fault:
     """The fault of an edition that is not in force for want of approvals."""
-    instead = "it has no force" if before is None else "the former edition stays in force"
+    instead = "this edition has no force"
+    instead += "" if before is None else ", the former one stays in force"
     return Fault(f"{lacking}; {instead}", loaded.path, None, "approvals")

@@ -257,6 +257,8 @@ def _record(loaded: LoadedOrder) -> _Found:
         yield "info", "dates", "neither expires nor review is given: nothing ends a stale order"
     if loaded.deadline is not None and loaded.deadline < loaded.effective:
         yield "warn", "dates.deadline", "lies before effective"
+    if loaded.review is not None and loaded.expires is not None and loaded.review > loaded.expires:
+        yield "warn", "dates.review", "lies after expires: nobody will look at it before"
     if loaded.issued is not None and loaded.issued > loaded.effective:
         yield "warn", "dates.issued", "lies after effective"
     if order.status in ("active", "shadow") and order.disclosure.text is None:

@@ -60,7 +60,7 @@ def describe(
                 "last_good": order.id in last_good,
                 "held": held.get(order.id, 0),
             }
-            for order in reloader.snapshot.in_force
+            for order in sorted(reloader.snapshot.in_force, key=lambda one: one.id)
         ],
         "coming": [
             {

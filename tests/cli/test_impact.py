@@ -60,7 +60,7 @@ def test_what_a_new_edition_would_do(folder: Path, capsys: pytest.CaptureFixture
         "  blocks    2 domains",
         "            1 named by b too",
         "  held      drive.google.com is storage or a file host of very many unrelated people",
-        "  findings  warn: SM has no effect: it is not in the jurisdiction",
+        "  findings  warn: except: SM has no effect: it is not in the jurisdiction",
         "  added     new.example",
         "            x.new.example",
         "  gone      example.org",
@@ -144,3 +144,12 @@ def test_due_for_cron(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run(capsys, "orders", "due", "--at", "2029-12-20", "--within", "1w", "--json")
     assert (code, json.loads(out)) == (0, [])
     assert call(["orders", "due", "--within", "soon"]) == 2
+
+
+def test_a_ledger_that_cannot_be_read_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "state").mkdir(exist_ok=True)
+    (folder / "state" / LEDGER).write_text("no database")
+    assert call(["orders", "due"]) == 2
+    assert "ledger.sqlite: file is not a database" in capsys.readouterr().err

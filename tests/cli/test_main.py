@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -149,9 +150,17 @@ def test_help_shows_words_and_no_types(capsys: pytest.CaptureFixture[str]) -> No
         assert not re.search(r"[<>{}]|[a-z,]\.\.\.$", shown, re.MULTILINE), shown
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    for words in ("orders schema", "orders list", "--help"):
+def test_a_reader_that_has_seen_enough_hides_no_exit_code(tmp_path: Path) -> None:
+    bad = tmp_path / "IT" / "a.toml"
+    bad.parent.mkdir()
+    bad.write_text("id = ")
+    for words, code in (
+        ("orders list", 0),
+        ("--help", 0),
+        (f"orders check {bad}", 2),
+        ("orders schema", 0),
+    ):
         command = f"{sys.executable} -m geodns {words} | true; echo ${{PIPESTATUS[0]}}"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
-        assert done.stdout == "0\n", done.stderr
+        assert done.stdout == f"{code}\n", (words, done.stderr)
         assert done.stderr == ""

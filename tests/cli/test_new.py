@@ -255,6 +255,27 @@ def test_a_person_is_asked_and_asked_again(
     assert "written: " in out
 
 
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_what_blocks_at_once_is_asked_once_more(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+) -> None:
+    typed(monkeypatch, *[""] * len(QUESTIONS))
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return answer == "y"
+
+    monkeypatch.setattr("typer.confirm", confirm)
+    code, out, _ = run(capsys, *LEAST, "--source", "s", "--status", "active")
+    assert asked == ["Write it?"]
+    assert "It is active: where a server reads" in out
+    assert (code != 130, len(files(root))) == ((True, 2) if answer == "y" else (False, 0))
+
+
 def test_what_options_say_is_not_asked(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -246,3 +246,11 @@ def test_help_ends_with_an_example(
     code, out, _ = run(capsys, *command, "--help")
     assert code == 0
     assert "Example: geodns orders" in out
+
+
+def test_a_folder_without_orders_is_not_all_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "somewhere").mkdir()
+    assert call(["orders", "check", str(tmp_path / "somewhere")]) == 2
+    assert "somewhere: holds no order files" in capsys.readouterr().err

@@ -92,7 +92,7 @@ def test_a_changed_order_waits_while_its_former_edition_stays(
         loaded = each.load()
         assert in_force(loaded) == in_force(before) == {"a": [parse("example.org")]}
         assert "that of Anna is of another edition" in loaded.unapproved[0].message
-        assert "the former edition stays in force" in loaded.unapproved[0].message
+        assert "the former one stays in force" in loaded.unapproved[0].message
     sign(path, ("Bert", BERT), ("Anna", ANNA))
     assert in_force(reading.load()) == {"a": [parse("other.example")]}
 

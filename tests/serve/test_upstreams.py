@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from geodns.cli.serve import silent
 from geodns.serve.upstreams import Upstreams
 
 
@@ -27,3 +28,15 @@ def test_a_dead_worker_stays_in_the_sums_and_its_opinion_does_not() -> None:
     (row,) = upstreams.summed([{"a": told(4, 0.25, 0.1)}])
     assert row == {"server": "a", "answers": 7, "seconds": 1.0, "rtt": 0.1, "away": 0}
     assert upstreams.summed([]) == []
+
+
+def test_status_ends_badly_where_no_upstream_answers() -> None:
+    def found(*away: int) -> dict[str, object]:
+        return {"workers": [{}, {}], "upstreams": [{"away": each} for each in away]}
+
+    assert [silent(found(*away)) for away in ((2, 2), (2, 1), (0, 2), ())] == [
+        True,
+        False,
+        False,
+        False,
+    ]
