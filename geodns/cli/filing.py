@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -79,7 +80,7 @@ def write(root: Path, answers: Mapping[str, Value]) -> list[Path]:
             part = path.with_name(f".{path.name}.part")
             made.append(part)
             part.write_bytes(data)
-            os.link(part, path)  # unlike a rename, it never overwrites
+            _place(part, path)
             made.append(path)
             part.unlink()
     except BaseException as error:
@@ -91,3 +92,15 @@ def write(root: Path, answers: Mapping[str, Value]) -> list[Path]:
             raise InputFaults([Fault(said, str(error.filename2 or error.filename))]) from None
         raise
     return list(content)
+
+
+def _place(part: Path, path: Path) -> None:
+    """Give a file its name; unlike a rename, it never overwrites another. Raises OSError."""
+    try:
+        os.link(part, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+            raise
+        # Some file systems know no links.
+        with path.open("xb") as file:
+            file.write(part.read_bytes())

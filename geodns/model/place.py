@@ -8,7 +8,7 @@ ISO 3166-2 code (``US-CA``), an autonomous system (``AS3269``) or a named set (`
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
@@ -155,6 +155,11 @@ def expand(place: str) -> frozenset[str]:
     """Return the atoms of a canonical place: the countries of a named set, else itself."""
     named = _named_sets().get(place)
     return named.members if named is not None else frozenset((place,))
+
+
+def atoms(places: Iterable[str]) -> frozenset[str]:
+    """All that places stand for: countries, subdivisions and AS numbers, named sets taken apart."""
+    return frozenset().union(*(expand(place) for place in places))
 
 
 def country_name(code: str) -> str:

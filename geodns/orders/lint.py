@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from geodns.model.name import NameFault, ancestors, parse, to_text, unicode_of
-from geodns.model.place import PlaceFault, expand, kind, parse_place
+from geodns.model.place import PlaceFault, atoms, expand, kind, parse_place
 from geodns.model.tomllines import find_line, read_lines
 from geodns.orders.approval import SUFFIX as APPROVALS
 from geodns.orders.loaded import Level, LoadedOrder
@@ -219,8 +219,8 @@ def _places(loaded: LoadedOrder) -> _Found:
     if wider:
         told = f"wider than the authority's place, {loaded.place}: {', '.join(wider)}"
         yield "warn", "jurisdiction", told
-    held = _atoms(loaded.jurisdiction)
-    carved = _atoms(loaded.except_)
+    held = atoms(loaded.jurisdiction)
+    carved = atoms(loaded.except_)
     # Subdivisions may lie in one another, and a network anywhere: only a country outside
     # those of the jurisdiction is surely without effect.
     countries = {atom.split("-")[0] for atom in held}
@@ -236,10 +236,6 @@ def _places(loaded: LoadedOrder) -> _Found:
         if place in _LOCATED_AS:
             told = f"{place} is located as {_LOCATED_AS[place]} by most databases; name that too"
             yield "warn", "jurisdiction", told
-
-
-def _atoms(places: Iterable[str]) -> set[str]:
-    return {atom for place in places for atom in expand(place)}
 
 
 def _inside(place: str, held: Iterable[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from geodns.model.place import expand, kind
+from geodns.model.place import atoms, kind
 from geodns.orders.loaded import LoadedOrder
 
 ELSEWHERE, UNKNOWN = "elsewhere", "unknown"
@@ -16,9 +16,9 @@ Place = frozenset[str]
 
 def places_of(orders: Sequence[LoadedOrder]) -> list[tuple[str, Place]]:
     """The places that orders tell apart, each with its name."""
-    atoms = {atom for one in orders for place in _all_places(one) for atom in expand(place)}
+    every = atoms(place for one in orders for place in _all_places(one))
     found: dict[str, Place] = {}
-    for atom in sorted(atoms):
+    for atom in sorted(every):
         country = atom.partition("-")[0]
         found[atom] = frozenset((atom,) if kind(atom) == "asn" else (country, atom))
         if kind(atom) == "subdivision":
@@ -26,7 +26,7 @@ def places_of(orders: Sequence[LoadedOrder]) -> list[tuple[str, Place]]:
     # A network that is carved out of a country is a place of its own inside it.
     for one in orders:
         asns = [place for place in one.except_ if kind(place) == "asn"]
-        inner = {atom for place in one.jurisdiction or () for atom in expand(place)}
+        inner = atoms(one.jurisdiction or ())
         for asn in asns:
             for atom in sorted(inner):
                 if kind(atom) != "asn":
@@ -54,18 +54,14 @@ def _all_places(loaded: LoadedOrder) -> tuple[str, ...]:
     return (*(loaded.jurisdiction or ()), *loaded.except_)
 
 
-def _atoms(places: Iterable[str]) -> set[str]:
-    return {atom for place in places for atom in expand(place)}
-
-
 def has_force(loaded: LoadedOrder, place: Place) -> bool:
     """Whether an order has force in a place, as policy.scope decides it."""
     if UNKNOWN in place:
         everywhere = loaded.jurisdiction is None and not loaded.except_
         return everywhere or loaded.order.on_unknown == "block"
-    if not place.isdisjoint(_atoms(loaded.except_)):
+    if not place.isdisjoint(atoms(loaded.except_)):
         return False
-    return loaded.jurisdiction is None or not place.isdisjoint(_atoms(loaded.jurisdiction))
+    return loaded.jurisdiction is None or not place.isdisjoint(atoms(loaded.jurisdiction))
 
 
 def reach(loaded: LoadedOrder) -> object:

@@ -13,7 +13,7 @@ from geodns.fastpath.index import Chunk, index_names
 from geodns.model.language import UNDETERMINED
 from geodns.model.name import ancestors
 from geodns.model.namelist import NameList
-from geodns.model.place import expand
+from geodns.model.place import atoms
 from geodns.orders.events import end_at
 from geodns.orders.force import as_of
 from geodns.orders.loaded import LoadedOrder
@@ -171,8 +171,8 @@ def next_change(orders: Iterable[LoadedOrder], now: datetime) -> float | None:
 def _record(loaded: LoadedOrder, reaches: dict[Reach, int]) -> OrderRecord:
     order = loaded.order
     reach = Reach(
-        places=None if loaded.jurisdiction is None else _atoms(loaded.jurisdiction),
-        except_=_atoms(loaded.except_),
+        places=None if loaded.jurisdiction is None else atoms(loaded.jurisdiction),
+        except_=atoms(loaded.except_),
         block_unknown=order.on_unknown == "block",
         allow_stale=order.on_stale == "allow",
     )
@@ -236,10 +236,6 @@ def _cut(text: str) -> str:
     if len(encoded) <= MOST_TEXT:
         return text
     return encoded[: MOST_TEXT - 3].decode("utf-8", "ignore") + "…"
-
-
-def _atoms(places: Iterable[str]) -> frozenset[str]:
-    return frozenset().union(*(expand(place) for place in places))
 
 
 class _Rules:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from geodns.model.place import expand, kind
+from geodns.model.place import atoms, kind
 from geodns.report.life import Life
 from geodns.report.map import codes
 
@@ -25,15 +25,16 @@ def where(lives: Iterable[Life]) -> dict[str, Any]:
     world: list[Life] = []
     spared: set[str] = set()
     for life in lives:
-        places, except_ = life.about.get("jurisdiction") or (), _atoms(life.about.get("except"))
+        places = life.about.get("jurisdiction") or ()
+        except_ = atoms(life.about.get("except") or ())
         if places == "global":
             world.append(life)
             spared |= except_
             whole.update(dict.fromkeys(codes() - except_, life.lasting))
             continue
-        atoms = _atoms(places) - except_
+        meant = atoms(places) - except_
         holed = {place.partition("-")[0] for place in except_ if kind(place) == "subdivision"}
-        for place in atoms:
+        for place in meant:
             orders[place] += 1
             targets[place] += life.lasting
             if kind(place) == "subdivision":
@@ -58,7 +59,3 @@ def where(lives: Iterable[Life]) -> dict[str, Any]:
             "operators": sorted(place for place in orders if kind(place) == "asn"),
         },
     }
-
-
-def _atoms(places: Sequence[str] | Collection[str] | None) -> set[str]:
-    return {atom for place in places or () for atom in expand(place)}

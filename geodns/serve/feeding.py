@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from geodns.errors import Fault
 from geodns.model.name import ancestors
+from geodns.orders.events import lifted_at
 from geodns.orders.feeds.due import LOCKS, Fed, Reports, fed
 from geodns.orders.feeds.kept import KeptFeed
 from geodns.orders.feeds.outbox import Item
@@ -258,6 +259,7 @@ def outcomes(
     for names in (then.domains, then.exact, then.below, then.networks):
         blocked.update(targets.intersection(names))
     held = {each.target: each.finding for each in loaded.held}
+    gone = lifted_at(loaded, now)
     spared = {*then.exempt, *map(bytes.fromhex, snapshot.never)}
     found: dict[str, str] = {}
     for value, entry in entries.items():
@@ -269,4 +271,6 @@ def outcomes(
             found[value] = PROCESSED
         elif entry[0] in held:
             found[value] = f"it is held until a person has looked at it: {held[entry[0]]}"
+        elif entry[0] in gone:
+            found[value] = "it was lifted here"
     return found

@@ -345,6 +345,20 @@ def test_a_write_that_fails_leaves_nothing_behind(
     assert files(root) == []
 
 
+def test_a_file_system_without_links_will_do(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Any, target: Any) -> None:
+        raise PermissionError(1, "Operation not permitted", str(source), None, str(target))
+
+    monkeypatch.setattr("os.link", link)
+    assert run(capsys, "it-a", *LEAST)[0] in (0, 1)
+    assert (root / "IT/it-a.toml").read_text().startswith("#")
+    code, _, err = run(capsys, "it-a", *LEAST)
+    assert code == 2
+    assert not [name for name in files(root) if "part" in name]
+
+
 def test_where_it_goes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root.parent / "mine").mkdir()
     assert run(capsys, "it-a", *LEAST, "--to", "mine")[0] == 1
