@@ -20,10 +20,8 @@ from geodns.config import load_settings
 from geodns.errors import Fault, GeodnsError, InputFaults, OrderError, ServerError
 from geodns.locate.table import PlaceTable
 from geodns.model import name
-from geodns.orders.approval import Approvers
 from geodns.orders.feeds.kept import FEEDS
-from geodns.orders.guard.judge import known_with
-from geodns.orders.load import Loaded, LoadedOrder, OrderLoader
+from geodns.orders.load import Loaded, LoadedOrder
 from geodns.orders.loaded import Held
 from geodns.policy.snapshot import Snapshot
 from geodns.serve.adopt import adopt, other_defaults
@@ -33,6 +31,7 @@ from geodns.serve.feeding import Feeding
 from geodns.serve.locating import Locating
 from geodns.serve.notices import Notices
 from geodns.serve.placing import Accepted, accept, misplaced
+from geodns.serve.reading import Reading
 from geodns.serve.record import Changes, Edition, Record, compare, counted, editions, listed
 from geodns.serve.supervisor import Load
 from geodns.serve.tables import Bar, Signature, no_bar, signature
@@ -88,16 +87,20 @@ class Reloader:
         self._in_force: dict[str, Edition] = {}
         self._clock = clock
         self._state = state or settings.server.state
-        self._popular_seen: Signature = self._popular_signature()
-        self._known = known_with(settings.orders.popular)
-        self._loader = self._make_loader(settings)
+        self._faults = Faults()
+        # What cannot be placed must not take the place of an edition that can.
+        self._reading = Reading(
+            settings.orders,
+            self._state,
+            self._faults,
+            good=lambda order: not misplaced([order], self.table),
+        )
         self._wake = asyncio.Event()
         self._compiler = Compiler(self._state / "snapshots", self._wake.set)
         self._skip_bad_orders = skip_bad_orders
         self._trigger = "files"
         self._compiled_at = 0.0
         self._compiled_never: tuple[bytes, ...] = ()
-        self._faults = Faults()
         self._settings_seen: Signature = self._settings_signature()
         self._locating = Locating(
             lambda: self.settings.geoip, self._state / "places", self._faults, self._wake.set
@@ -126,7 +129,7 @@ class Reloader:
     @property
     def failures(self) -> int:
         """How often something that was read anew could not be used."""
-        return self._failures + self._locating.failures
+        return self._failures + self._locating.failures + self._reading.failures
 
     async def locate(self, bar: Bar = no_bar) -> None:
         """Make the first place tables. Raises DatabaseError where there can be none."""
@@ -145,7 +148,7 @@ class Reloader:
         began = time.monotonic()
         # The bar is gone before anything is logged.
         with bar("orders") as progress:
-            loaded = await asyncio.to_thread(self._loader.load, progress)
+            loaded = await asyncio.to_thread(self._reading.loader.load, progress)
             accepted = self._accept(loaded)
             if accepted.refused and not self._skip_bad_orders:
                 how = "to start without the faulty files: geodns serve --skip-bad-orders"
@@ -229,10 +232,10 @@ class Reloader:
         other_orders = False
         if scan or forced:
             await self._look_at_settings()
-            await self._look_at_popular()
+            await self._reading.look()
             self._look_at_defaults()
             self._locating.look()
-            loaded = await asyncio.to_thread(self._loader.load)
+            loaded = await asyncio.to_thread(self._reading.loader.load)
             parsed = loaded.parsed
             self._locating.take(loaded.orders, self.orders)
             accepted = self._accept(loaded)
@@ -348,41 +351,8 @@ class Reloader:
         """What tells somebody of what is due and what is held."""
         return Notices(self._state, lambda: self.orders, lambda: self.settings.orders.webhook)
 
-    def _make_loader(self, settings: Settings) -> OrderLoader:
-        # What cannot be placed must not take the place of an edition that can.
-        return OrderLoader(
-            settings.orders.directories,
-            self._state / "last-good",
-            good=lambda order: not misplaced([order], self.table),
-            away=self._state,
-            feeds=self._state / FEEDS,
-            known=self._known,
-            approvers=Approvers(settings.orders.approvals, settings.orders.keys),
-        )
-
-    def _popular_signature(self) -> Signature:
-        path = self.settings.orders.popular
-        return () if path is None else signature([path])
-
-    async def _look_at_popular(self) -> None:
-        seen = self._popular_signature()
-        if seen == self._popular_seen:
-            return
-        self._popular_seen = seen
-        try:
-            self._known = await asyncio.to_thread(known_with, self.settings.orders.popular)
-        except InputFaults as error:
-            self._failures += 1
-            told = [
-                Fault(f"{each.message} (the former list stays)", each.file) for each in error.faults
-            ]
-            self._faults.set("popular", told, seen)
-            return
-        self._faults.set("popular")
-        self._loader = self._make_loader(self.settings)
-
     def _accept(self, loaded: Loaded) -> Accepted:
-        return accept(loaded, self.orders, self._loader.last_good, self.table)
+        return accept(loaded, self.orders, self._reading.loader.last_good, self.table)
 
     def _tell(self, accepted: Accepted) -> None:
         waiting = accepted.unapproved
@@ -438,8 +408,7 @@ class Reloader:
             log.warning("%s changed; a restart is needed for that", ", ".join(self.restart_needed))
         self._settings_json = self._as_json(self.settings)
         logs.change(new.log.format, new.log.level)
-        if _read_by(new) != _read_by(old):
-            self._loader = self._make_loader(self.settings)
+        self._reading.use(new.orders)
         before, now = ((each.upstream, each.cache, each.limits.misses) for each in (old, new))
         self._roll_needed = before != now
         log.info("the settings were read again")
@@ -455,9 +424,3 @@ class Reloader:
 
 def _editions(orders: Sequence[LoadedOrder]) -> list[tuple[str, str, tuple[Held, ...], bool]]:
     return [(order.path, order.edition, order.held, order.waiting) for order in orders]
-
-
-def _read_by(settings: Settings) -> tuple[object, ...]:
-    """What decides how orders are read."""
-    orders = settings.orders
-    return orders.directories, orders.approvals, orders.approvers
