@@ -6,11 +6,13 @@ the builder of place tables) is imported inside the functions that need it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from geodns.errors import DatabaseError, InputFaults
 from geodns.fastpath.tables import KEPT_OCTETS
 from geodns.locate.table import PlaceTable
 from geodns.model import name
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from geodns.config import Settings
     from geodns.orders.load import Loaded, OrderLoader
     from geodns.serve.placing import Accepted
+
+log = logging.getLogger("geodns")
 
 PLACES, LAST_GOOD = "places", "last-good"
 """Folders inside [server].state."""
@@ -73,12 +77,26 @@ def load_in_force(
     return InForce(opened, PlaceTable.open(places), stale)
 
 
-def open_places(settings: Settings, progress: Progress | None = None) -> PlaceTable:
-    """The place table of the settings' databases and geofeeds, built if it is not there yet."""
-    from geodns.locate.build import build_places
+def open_places(
+    settings: Settings, progress: Progress | None = None, *, former: bool = False
+) -> PlaceTable:
+    """The place table of the settings' databases and geofeeds, built if it is not there yet.
 
-    state = settings.server.state
-    path = build_places(settings.geoip.databases, settings.geoip.geofeeds, state / PLACES, progress)
+    former: where they cannot be used, take the newest table that is kept and say so, as a running
+    server goes on with its own. Raises DatabaseError.
+    """
+    from geodns.locate.build import build_places
+    from geodns.locate.store import newest
+
+    geoip, folder = settings.geoip, settings.server.state / PLACES
+    try:
+        path = build_places(geoip.databases, geoip.geofeeds, folder, progress)
+    except (DatabaseError, InputFaults) as error:
+        kept = newest(folder) if former else None
+        if kept is None:
+            raise
+        log.warning("geodns: warning: %s; the place table of before is used", error)
+        path = kept
     return PlaceTable.open(path)
 
 

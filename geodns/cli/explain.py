@@ -53,7 +53,7 @@ def explain(
     with out.progress("reading orders") as advance:
         loaded = app.load_orders(settings, advance)
     with out.progress("building the place tables (once per edition)") as advance:
-        places = app.open_places(settings, advance)
+        places = app.open_places(settings, advance, former=True)
     accepted = app.accept_orders(settings, loaded, places)
     in_force = app.compile_in_force(settings, accepted, places, instant)
     address = known.find_client(places, from_)

@@ -46,6 +46,7 @@ def impact(
     from geodns.errors import Fault, InputFaults, OrderError
     from geodns.orders.guard.judge import known_with
     from geodns.orders.load import load_path
+    from geodns.serve.placing import misplaced
 
     settings = load_settings(config)
     if not path.exists():
@@ -57,6 +58,8 @@ def impact(
         today = app.load_orders(settings, advance)
     with out.progress("building the place tables (once per edition)") as advance:
         places = app.open_places(settings, advance)
+    if lost := misplaced([_in_force(order) for order in loaded.orders], places):
+        raise OrderError(lost)
     now = datetime.now(UTC)
     accepted = app.accept_orders(settings, today, places)
     snapshot = app.compile_in_force(settings, accepted, places, now).snapshot
@@ -89,9 +92,7 @@ def _document(
     from geodns.policy.snapshot import Snapshot
 
     at = max(now, order.effective)
-    # As if it were in force: what it would do is the question.
-    active = order.order.model_copy(update={"status": "active", "supersedes": ()})
-    enforced = replace(as_of(order, at), order=active, expires=None, events=(), held=())
+    enforced = replace(_in_force(as_of(order, at)), expires=None, events=(), held=())
     alone = Snapshot(compile_snapshot([enforced], at))
     others = _others(enforced, snapshot)
     return {
@@ -125,6 +126,12 @@ def _document(
         "blocked_already": others,
         "changes": _changes(enforced, former, now),
     }
+
+
+def _in_force(order: LoadedOrder) -> LoadedOrder:
+    """As if it were in force: what it would do is the question."""
+    active = order.order.model_copy(update={"status": "active", "supersedes": ()})
+    return replace(order, order=active)
 
 
 def _address_space(alone: Snapshot, places: PlaceTable) -> dict[str, Any] | None:

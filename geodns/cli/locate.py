@@ -42,7 +42,7 @@ def locate(
         raise InputFaults([Fault(f"{address!r} is no IP address", field="IP")])
     settings = load_settings(config)
     with out.progress("building the place tables (once per edition)") as advance:
-        table: PlaceTable = app.open_places(settings, advance)
+        table: PlaceTable = app.open_places(settings, advance, former=True)
     facts = describe(table, found)
     if json:
         out.document(facts)

@@ -48,7 +48,7 @@ def draw(
     asked = known.parse_name(name)
     instant = known.parse_instant(at)
     with out.progress("building the place tables (once per edition)") as advance:
-        places = app.open_places(settings, advance)
+        places = app.open_places(settings, advance, former=True)
     accepted = app.accept_orders(settings, app.load_orders(settings), places)
     in_force = app.compile_in_force(settings, accepted, places, instant)
     found = where_blocked(in_force, asked)

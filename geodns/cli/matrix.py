@@ -61,7 +61,7 @@ def matrix(
     kind_of_query = read_type(qtype)
     loaded = app.load_orders(settings)
     with out.progress("building the place tables (once per edition)") as advance:
-        places = app.open_places(settings, advance)
+        places = app.open_places(settings, advance, former=True)
     accepted = app.accept_orders(settings, loaded, places)
     in_force = app.compile_in_force(settings, accepted, places, instant)
     wanted = [part for text in from_ or [] for part in text.split(",") if part.strip()]

@@ -14,6 +14,7 @@ from geodns.console import out
 from geodns.errors import Fault, ServerError
 from geodns.model.endpoint import join_endpoint
 from geodns.serve.record import counted, listed
+from geodns.serve.upstreams import silent
 
 log = logging.getLogger("geodns.cli")
 
@@ -66,7 +67,12 @@ def status(config: Config = None, as_json: Json = False) -> None:
         out.document(found)
     else:
         _show(found)
-    if not found["current"] or found["faults"] or wrong or silent(found):
+    if (
+        not found["current"]
+        or found["faults"]
+        or wrong
+        or silent(found["upstreams"], len(found["workers"]))
+    ):
         raise typer.Exit(1)
 
 
@@ -156,7 +162,7 @@ def _show_wrong(found: dict[str, Any]) -> None:
         (f"not verified by asking: {order}: {why}", "yellow")
         for order, why in found["unverified"].items()
     ]
-    if silent(found):
+    if silent(found["upstreams"], len(found["workers"])):
         told = "no upstream answers: names that no order blocks get SERVFAIL"
         lines.append((told, "bold red"))
     last_good = [order["id"] for order in found["orders"] if order["last_good"]]
@@ -188,12 +194,6 @@ def _show_wrong(found: dict[str, Any]) -> None:
         out.line()
     for text, style in lines:
         out.line(text, style=style)
-
-
-def silent(found: dict[str, Any]) -> bool:
-    """Whether every upstream is avoided by every worker, since it does not answer."""
-    workers, upstreams = len(found["workers"]), found["upstreams"]
-    return bool(upstreams) and all(each["away"] >= workers > 0 for each in upstreams)
 
 
 def _worker_row(worker: dict[str, Any]) -> tuple[str, ...]:

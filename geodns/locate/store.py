@@ -101,6 +101,13 @@ def clean(directory: Path, keep: Collection[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
+def newest(directory: Path) -> Path | None:
+    """The place table that was made last; None where none is kept."""
+    # Without geofeeds the table of the databases is the whole of it.
+    found = [*directory.glob("base-*.places"), *directory.glob("places-*.places")]
+    return max(found, key=_changed, default=None)
+
+
 def _changed(path: Path) -> float:
     try:
         return path.stat().st_mtime

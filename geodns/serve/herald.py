@@ -6,6 +6,7 @@ Where no service manager listens, nothing is said.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import time
@@ -15,12 +16,15 @@ from contextlib import suppress
 from geodns.serve.record import counted
 from geodns.serve.reload import Reloader
 from geodns.serve.supervisor import SILENCE_BOUND, Supervisor
+from geodns.serve.upstreams import silent
 
 LOOK = 0.1
 """Seconds between two looks at whether a reload is done."""
 RELOAD_BOUND = 30.0
 """Seconds after which a reload is over for systemd, whatever became of it."""
 STATUS_EVERY = 1.0
+
+log = logging.getLogger("geodns.serve")
 
 
 def notify(*lines: str, environment: Mapping[str, str] = os.environ) -> None:
@@ -50,6 +54,7 @@ class Herald:
         self._supervisor = supervisor
         self._reloading: tuple[int, float] | None = None
         self._status = ""
+        self._silent = False
 
     def ready(self) -> None:
         """The server answers."""
@@ -83,6 +88,7 @@ class Herald:
             told = now
             if period is not None and self.lively(now):
                 notify("WATCHDOG=1")
+            self._listen()
             if self._reloading is None and self._describe() != self._status:
                 self._status = self._describe()
                 notify(f"STATUS={self._status}")
@@ -94,6 +100,16 @@ class Herald:
         """
         return all(now - slot.heard <= 2 * SILENCE_BOUND for slot in self._supervisor.slots)
 
+    def _listen(self) -> None:
+        """Say once that upstreams have fallen silent, and that they answer again."""
+        supervisor = self._supervisor
+        found = silent(supervisor.upstreams(), len(supervisor.slots))
+        if found and not self._silent:
+            log.error("no upstream answers: names that no order blocks get SERVFAIL")
+        elif self._silent and not found:
+            log.info("an upstream answers again")
+        self._silent = found
+
     def _done(self) -> int:
         return self._reloader.reloads + self._reloader.failures
 
@@ -102,6 +118,7 @@ class Herald:
         orders = counted(len(reloader.snapshot.in_force), "order")
         told = f"{orders} in force, {counted(len(slots), 'worker')}"
         told += f", digest {reloader.load.digest[:12]}"
+        told += "; no upstream answers" if self._silent else ""
         if faults := len(reloader.faults):
             told += f"; {counted(faults, 'fault')}, see: geodns status"
         return told

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Known = Mapping[str, Mapping[str, Any]]
 """One worker's knowledge, as Pipeline.upstreams tells it."""
+
+
+def silent(rows: Sequence[Mapping[str, Any]], workers: int) -> bool:
+    """Whether every server is avoided by every worker, since it does not answer.
+
+    rows: as ``Upstreams.summed`` gives them.
+    """
+    return bool(rows) and all(row["away"] >= workers > 0 for row in rows)
 
 
 class Upstreams:

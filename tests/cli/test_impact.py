@@ -153,3 +153,30 @@ def test_a_ledger_that_cannot_be_read_is_told(
     (folder / "state" / LEDGER).write_text("no database")
     assert call(["orders", "due"]) == 2
     assert "ledger.sqlite: file is not a database" in capsys.readouterr().err
+
+
+def test_what_no_database_can_place_is_a_fault_whatever_its_status(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = good("d").replace('"active"', '"draft"\nexcept = ["DE-BY"]')
+    path = write(folder / "new", "DE", "d", text)
+    assert call(["orders", "impact", str(path)]) == 2
+    assert "needs a source that knows subdivisions" in capsys.readouterr().err
+
+
+def test_a_faulty_geofeed_leaves_the_places_of_before(
+    folder: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = folder / "feed.csv"
+    assert call(["explain", "example.org", "--from", "127.39.0.1"]) == 0
+    feed.write_text(feed.read_text() + "nonsense,IT,,,\n")
+    for command in (("explain", "example.org", "--from", "127.39.0.1"), ("locate", "127.39.0.1")):
+        caplog.clear()
+        capsys.readouterr()
+        assert call(list(command)) == 0
+        assert "IT (Italy)" in capsys.readouterr().out
+        assert "feed.csv:3" in caplog.text
+        assert "the place table of before is used" in caplog.text
+    # Who looks at the databases themselves is told, and nothing else.
+    assert call(["geoip", "info"]) == 2
+    assert "feed.csv:3" in capsys.readouterr().err

@@ -189,3 +189,20 @@ def test_a_worker_that_stays_silent_stops_the_watchdog() -> None:
     lively = herald.Herald(None, Slots(now, now - 15)).lively  # type: ignore[arg-type]
     assert lively(now)
     assert not lively(now + 10)
+
+
+def test_silent_upstreams_are_logged_once_and_when_they_answer_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    supervisor = Slots(0.0, 0.0)
+    away = [2]
+    supervisor.upstreams = lambda: [{"away": away[0]}]  # type: ignore[attr-defined]
+    speaker = herald.Herald(None, supervisor)  # type: ignore[arg-type]
+    with caplog.at_level("INFO"):
+        for now in (0, 2, 2, 1, 1):
+            away[0] = now
+            speaker._listen()
+    assert [record.getMessage() for record in caplog.records] == [
+        "no upstream answers: names that no order blocks get SERVFAIL",
+        "an upstream answers again",
+    ]

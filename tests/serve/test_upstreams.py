@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from geodns.cli.serve import silent
-from geodns.serve.upstreams import Upstreams
+from geodns.serve.upstreams import Upstreams, silent
 
 
 def told(answers: int, seconds: float, rtt: float | None, away: bool = False) -> dict[str, Any]:
@@ -30,13 +29,7 @@ def test_a_dead_worker_stays_in_the_sums_and_its_opinion_does_not() -> None:
     assert upstreams.summed([]) == []
 
 
-def test_status_ends_badly_where_no_upstream_answers() -> None:
-    def found(*away: int) -> dict[str, object]:
-        return {"workers": [{}, {}], "upstreams": [{"away": each} for each in away]}
-
-    assert [silent(found(*away)) for away in ((2, 2), (2, 1), (0, 2), ())] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+def test_upstreams_are_silent_once_every_worker_avoids_every_one() -> None:
+    for away, wanted in (((2, 2), True), ((2, 1), False), ((0, 2), False), ((), False)):
+        assert silent([{"away": each} for each in away], 2) is wanted
+    assert not silent([{"away": 0}], 0)
