@@ -19,6 +19,7 @@ from geodns.orders.read import read_order
 from geodns.orders.scan import read_settled
 from geodns.orders.targets import read_list
 
+CHOICES = frozenset(("authority.kind", "response.action", "status"))
 _STAND_IN = b"blocked.example\n"
 """What list files hold while other answers are checked."""
 
@@ -53,7 +54,8 @@ def _value(question: Question, text: str, answers: Mapping[str, Value]) -> Value
             found = tuple(re.split(r"[\s,]+", text.strip(", \t\n")))
             return "global" if question.key == "jurisdiction" and found == ("global",) else found
         case _:
-            return text
+            # Words of a fixed list are known in capitals, too.
+            return text.lower() if question.key in CHOICES else text
 
 
 def _place(text: str) -> str:
@@ -76,7 +78,7 @@ def read_moment(text: str, zone: ZoneInfo | None) -> date:
         found = datetime.fromisoformat(text)
     except ValueError:
         told = f"{text!r} is no date; write 2026-05-31, or 2026-05-31 14:30"
-        raise ValueError(told) from None
+        raise ValueError(f"{told}{_turned(text)}") from None
     if found.tzinfo is None:
         if zone is None:
             raise ValueError(f"{text!r} is a time in no time zone; add its offset from UTC")
@@ -92,6 +94,18 @@ def read_moment(text: str, zone: ZoneInfo | None) -> date:
     if offset.seconds % 60 or offset.microseconds:
         raise ValueError(f"{text!r} has an offset that is not in whole minutes")
     return found
+
+
+def _turned(text: str) -> str:
+    """What a date with the day first would be."""
+    found = re.fullmatch(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})", text)
+    if found is None:
+        return ""
+    day, month, year = map(int, found.groups())
+    try:
+        return f"; did you mean {date(year, month, day).isoformat()}?"
+    except ValueError:
+        return ""
 
 
 def fault_of(key: str, value: Value, answers: Mapping[str, Value]) -> str | None:

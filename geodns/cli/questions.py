@@ -85,7 +85,7 @@ QUESTIONS = (
         "targets.domains",
         "--domain",
         "Names, each with all below it",
-        "example.org blocks www.example.org too. Names only, no web addresses.",
+        "example.org blocks www.example.org too. Several: with blanks or commas between them.",
         "names",
         head="What is blocked (one kind of target is needed)",
     ),

@@ -258,7 +258,11 @@ def _record(loaded: LoadedOrder) -> _Found:
     if loaded.issued is not None and loaded.issued > loaded.effective:
         yield "warn", "dates.issued", "lies after effective"
     if order.status in ("active", "shadow") and order.disclosure.text is None:
-        yield "info", "disclosure.text", "nothing is told to the client: no text is given"
+        yield (
+            "info",
+            "disclosure.text",
+            "no text is given: clients are told the id of the order, and not what it is",
+        )
 
 
 # Places with an ISO 3166-2 code under their motherland and an ISO 3166-1 code of their own:

@@ -370,3 +370,14 @@ def test_where_it_goes(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, "it-b", *LEAST)
     assert code == 2
     assert "mkdir orders" in err
+
+
+def test_a_date_with_the_day_first_and_words_in_capitals(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [each for each in LEAST if each not in ("--kind", "court", "--effective", "2026-12-01")]
+    code, _, err = run(capsys, *given, "--kind", "Court", "--effective", "12.01.2026")
+    assert (code, files(root)) == (2, [])
+    assert "did you mean 2026-01-12?" in err
+    assert "court" not in err
+    assert run(capsys, *given, "--kind", "Court", "--effective", "2026-12-01")[0] in (0, 1)
