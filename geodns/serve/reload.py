@@ -355,9 +355,9 @@ class Reloader:
         return accept(loaded, self.orders, self._reading.loader.last_good, self.table)
 
     def _tell(self, accepted: Accepted) -> None:
-        waiting = accepted.unapproved
+        waiting = frozenset(accepted.unapproved)
         self._faults.set("orders", [each for each in accepted.faults if each not in waiting])
-        self._faults.set("approvals", waiting)
+        self._faults.set("approvals", accepted.unapproved)
 
     def _never_block(self) -> tuple[bytes, ...]:
         return tuple(name.parse(text) for text in self.settings.orders.never_block)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from geodns.model.name import to_text
-from geodns.orders.feeds import fetch as fetching_module
 from geodns.orders.feeds.due import fed
 from geodns.orders.feeds.fetch import Fetching
 from geodns.orders.feeds.kept import FEEDS, KeptFeed
@@ -30,14 +29,6 @@ DAY = 86400.0
 def publisher() -> Iterator[Publisher]:
     with publishing() as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses between two tries, which nobody waits for here."""
-    pauses: list[float] = []
-    monkeypatch.setattr(fetching_module.time, "sleep", pauses.append)
-    return pauses
 
 
 class Desk:

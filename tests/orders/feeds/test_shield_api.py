@@ -1,99 +1,29 @@
-"""The API of Piracy Shield: what it lists is taken, what becomes of it is told, nothing is lost."""
+"""The API of Piracy Shield: what it lists is taken, and no secret is kept or told."""
 
 from __future__ import annotations
 
 import io
 import json
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from geodns.cli.main import call
-from geodns.model.name import to_text
-from geodns.orders.feeds import fetch as fetching_module
 from geodns.orders.feeds.due import fed, main
 from geodns.orders.feeds.fetch import Fetching
-from geodns.orders.feeds.kept import FEEDS, KeptFeed
-from geodns.orders.feeds.outbox import WINDOW, Item, Outbox, Reported, read_outbox, report
-from geodns.orders.feeds.refresh import Refreshed, refresh
+from geodns.orders.feeds.refresh import refresh
 from geodns.orders.load import OrderLoader
-from geodns.orders.loaded import LoadedOrder
 from tests.orders.feeds.shield_api import (
-    CREDENTIALS,
     FQDN,
     IPV4,
     LOGIN,
     PASSWORD,
-    REPORT,
     TICKETS,
     ShieldApi,
-    shielding,
 )
+from tests.orders.feeds.shield_desk import Desk
 from tests.orders.sample import good, write
 
-QUICK = Fetching(timeout=2.0, size=1 << 20, attempts=2)
 HTML = "<!DOCTYPE html><h1>Maintenance</h1>"
-
-
-@pytest.fixture
-def api() -> Iterator[ShieldApi]:
-    with shielding() as found:
-        yield found
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses between two tries, which nobody waits for here."""
-    pauses: list[float] = []
-    monkeypatch.setattr(fetching_module.time, "sleep", pauses.append)
-    monkeypatch.setenv("SHIELD_LOGIN", CREDENTIALS)
-    return pauses
-
-
-class Desk:
-    """An order that takes its targets from the API, and its folder."""
-
-    def __init__(self, root: Path, url: str, extra: str = "") -> None:
-        self.orders, self.feeds = root / "orders", root / FEEDS
-        text = good("it-shield").replace('domains = ["example.org"]', "")
-        feed = f'\n[[feeds]]\napi = "piracy-shield"\nurl = "{url}"\nrefresh = "1m"\n'
-        feed += f'credentials = "SHIELD_LOGIN"\n{extra}\n'
-        self.path = write(self.orders, "IT", "it-shield", text + feed)
-        self.loader = OrderLoader([self.orders], None, feeds=self.feeds)
-        self.kept = KeptFeed(self.feeds, "it-shield", url)
-        self.slowest: float | None = None
-
-    def order(self) -> LoadedOrder:
-        loaded = self.loader.load()
-        assert not loaded.faults, loaded.faults
-        return loaded.orders[0]
-
-    def refresh(self, now: float | None = None, *, shrunken: bool = False) -> Refreshed:
-        order = self.order()
-        feed = order.order.feeds[0]
-        return refresh("it-shield", feed, self.feeds, QUICK, now=now, shrunken=shrunken)
-
-    def report(self, wanted: dict[str, str], now: float | None = None) -> Reported:
-        feed = self.order().order.feeds[0]
-        moment = time.time() if now is None else now
-        done = report(self.kept, feed, wanted, QUICK, moment)
-        self.slowest = done.slowest
-        return replace(done, slowest=None)
-
-    def names(self) -> list[str]:
-        return sorted(to_text(name) for name in self.order().exact)
-
-    def outbox(self) -> Outbox:
-        found = read_outbox(self.kept)
-        assert found is not None
-        return found
-
-    def all_that_is_kept(self) -> str:
-        files = [path for path in self.feeds.rglob("*") if path.is_file()]
-        return "".join(path.read_text() for path in files)
 
 
 def test_what_the_lists_hold_is_taken_and_dated_by_its_ticket(
@@ -231,102 +161,6 @@ def test_no_secret_is_kept_or_told(
         assert secret not in kept
 
 
-def test_each_item_is_told_of_once_and_another_ticket_again(tmp_path: Path, api: ShieldApi) -> None:
-    api.add("one.example", "co.uk", opened=time.time() - 90)
-    desk = Desk(tmp_path, api.url)
-    desk.refresh()
-    assert desk.outbox().waiting == 2
-    wanted = {"one.example": "processed", "co.uk": "public suffix", "gone.example": "processed"}
-    assert desk.report(wanted) == Reported(2, 0, 0, None)
-    assert api.reports == [("one.example", "processed"), ("co.uk", "public suffix")]
-    assert desk.slowest is not None
-    assert desk.slowest >= 90.0
-    assert desk.report(wanted).told == 0, "it knows already"
-    api.add("two.example")
-    desk.refresh()
-    assert desk.report({**wanted, "two.example": "processed"}).told == 1
-    api.add("one.example", opened=time.time() + 1)
-    desk.refresh()
-    assert desk.report(wanted).told == 1
-    assert api.reports[-1] == ("one.example", "processed")
-
-
-def test_what_was_held_is_told_of_again_once_it_is_in_force(tmp_path: Path, api: ShieldApi) -> None:
-    api.add("one.example")
-    desk = Desk(tmp_path, api.url, 'reason = "NOT_DONE"')
-    desk.refresh()
-    desk.report({"one.example": "it is held"})
-    desk.report({"one.example": "processed"})
-    assert api.reports == [("one.example", "NOT_DONE"), ("one.example", "processed")]
-
-
-def test_what_was_opened_long_ago_is_blocked_and_not_told_of(
-    tmp_path: Path, api: ShieldApi
-) -> None:
-    now = time.time()
-    api.add("old.example", opened=now - WINDOW - 60)
-    api.add("new.example", opened=now - WINDOW + 60)
-    desk = Desk(tmp_path, api.url)
-    desk.refresh(now)
-    assert desk.names() == ["new.example", "old.example"]
-    assert set(desk.outbox().items) == {"new.example"}
-    desk.report({"new.example": "processed"}, now)
-    api.add("another.example", opened=now)
-    desk.refresh(now + 120)
-    assert set(desk.outbox().items) == {"another.example"}, "nobody asks for the others any more"
-
-
-def test_while_the_platform_fails_reports_wait_and_none_is_lost(
-    tmp_path: Path, api: ShieldApi
-) -> None:
-    names = [f"n{number}.example" for number in range(5)]
-    api.add(*names)
-    desk = Desk(tmp_path, api.url)
-    now = time.time()
-    desk.refresh(now)
-    wanted = dict.fromkeys(names, "processed")
-    broken = [(500, "")] * 2 * 3  # three items, each tried twice
-    api.faults = {f"{REPORT}processed": [(200, "{}"), (200, "{}"), *broken]}
-    done = desk.report(wanted, now)
-    assert (done.told, done.waiting) == (2, 3)
-    assert "answered 500" in (done.fault or "")
-    (each,) = fed([desk.order()], desk.feeds)
-    assert each.reports_due == now + 60
-    assert "reports wait: " in (each.fault or "")
-    assert desk.report(wanted, now + 60) == Reported(3, 0, 0, None)
-    assert sorted(api.reports) == [(name, "processed") for name in names[2:]]
-    (each,) = fed([desk.order()], desk.feeds)
-    assert (each.fault, each.reports_due) == (None, 0.0)
-
-
-def test_a_report_that_is_refused_holds_up_no_other_and_is_given_up_in_the_end(
-    tmp_path: Path, api: ShieldApi
-) -> None:
-    api.add("one.example", "two.example")
-    api.unknown.add("one.example")
-    desk = Desk(tmp_path, api.url)
-    now = time.time()
-    desk.refresh(now)
-    wanted = {"one.example": "processed", "two.example": "processed"}
-    done = desk.report(wanted, now)
-    assert (done.told, done.waiting, done.given_up) == (1, 1, 0)
-    assert "1 reports are refused, the first about one.example: " in (done.fault or "")
-    assert desk.report(wanted, now + WINDOW + 60) == Reported(0, 0, 1, None)
-    assert desk.report(wanted, now + WINDOW + 120).given_up == 0
-
-
-def test_an_item_that_breaks_the_platform_holds_up_no_other(tmp_path: Path, api: ShieldApi) -> None:
-    names = [f"n{number}.example" for number in range(5)]
-    api.add(*names)
-    desk = Desk(tmp_path, api.url)
-    now = time.time()
-    desk.refresh(now)
-    api.faults = {f"{REPORT}processed": [(500, ""), (500, "")]}
-    done = desk.report(dict.fromkeys(names, "processed"), now)
-    assert (done.told, done.waiting) == (4, 1)
-    assert "1 reports are refused" in (done.fault or "")
-
-
 def test_nothing_new_is_no_empty_list(tmp_path: Path, api: ShieldApi) -> None:
     api.add("one.example")
     desk = Desk(tmp_path, api.url)
@@ -343,37 +177,6 @@ def test_the_last_item_can_be_lifted(tmp_path: Path, api: ShieldApi) -> None:
     api.lift("one.example")
     done = desk.refresh()
     assert (done.state.fault, desk.names()) == (None, [])
-
-
-def test_a_crash_before_the_list_is_kept_loses_no_report(
-    tmp_path: Path, api: ShieldApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api.add("one.example")
-    desk = Desk(tmp_path, api.url)
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(KeptFeed, "put", crash)
-        with pytest.raises(KeyboardInterrupt):
-            desk.refresh()
-    assert desk.outbox().waiting == 1
-    assert desk.names() == []
-    assert desk.refresh().outcome == "new"
-    assert (desk.names(), desk.outbox().waiting) == (["one.example"], 1)
-
-
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"items": {"one.example": {"x": 1}}}'])
-def test_an_outbox_that_is_lost_is_made_anew(tmp_path: Path, api: ShieldApi, damage: str) -> None:
-    api.add("one.example")
-    desk = Desk(tmp_path, api.url)
-    desk.refresh()
-    desk.report({"one.example": "processed"})
-    path = desk.kept.targets.parent / "outbox.json"
-    path.write_text(damage)
-    assert desk.refresh().outcome == "new", "the same list, read again"
-    assert desk.outbox().waiting == 1, "told twice rather than not at all"
 
 
 def test_as_a_program_it_fetches_and_tells_what_it_is_given(
@@ -403,35 +206,6 @@ def test_as_a_program_it_fetches_and_tells_what_it_is_given(
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asked)))
     assert main(["--directory", str(other.feeds), *bounds, "--no-fetch"]) == 0
     assert (capsys.readouterr().out, api.asked) == ("", []), "where others fetch, it does not"
-
-
-def test_the_list_of_feeds_tells_what_is_still_to_be_reported(
-    tmp_path: Path, api: ShieldApi, capsys: pytest.CaptureFixture[str]
-) -> None:
-    api.add("one.example", "two.example")
-    desk = Desk(tmp_path, api.url)
-    settings = tmp_path / "geodns.toml"
-    settings.write_text('[server]\nstate = "."\n[orders]\ndirectories = ["orders"]\n')
-
-    def run(*arguments: str, code: int = 0) -> str:
-        assert call(["feeds", *arguments, "-c", str(settings)]) == code
-        return capsys.readouterr().out
-
-    assert "to report: 2; the running server does it" in run("refresh", "it-shield")
-    assert api.reports == [], "only a running server knows what is in force"
-    assert json.loads(run("list", "--json"))[0]["to_report"] == 2
-    desk.report({"one.example": "processed"})
-    assert "to report" in run("list")
-    assert json.loads(run("list", "--json"))[0]["to_report"] == 1
-    api.always[f"{REPORT}processed"] = (500, "")
-    desk.report({"two.example": "processed"})
-    assert "answered 500" in json.loads(run("list", "--json", code=1))[0]["report_fault"]
-    assert "reports wait" in run("list", code=1)
-
-
-def test_an_item_is_old_by_its_ticket_else_by_when_it_was_seen() -> None:
-    assert not Item(since=0.0, listed=WINDOW).is_old(WINDOW + 1)
-    assert Item(since=0.0).is_old(WINDOW + 1)
 
 
 @pytest.mark.parametrize(
